@@ -1,0 +1,3 @@
+"""The Advanced Agent Runner."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,78 @@
+"""Every failure of the runner, by name; the docstring is the default message."""
+
+from __future__ import annotations
+
+
+class RunnerError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__ or "")
+
+
+class ConfigError(RunnerError):
+    """The configuration has a mistake."""
+
+
+class NotFound(RunnerError):
+    """There is no such thing."""
+
+
+class NotARepository(ConfigError):
+    """The directory is not a git repository with at least one commit."""
+
+
+class AgentMissing(RunnerError):
+    """The agent's command is not installed."""
+
+
+class AgentIdInUse(RunnerError):
+    """Another daemon on this machine runs under the same agent id."""
+
+
+class StateCorrupt(RunnerError):
+    """A state file cannot be read; it was set aside and nothing was overwritten."""
+
+
+class StateForeign(RunnerError):
+    """A state file belongs to another host or to a newer version; it was left alone."""
+
+
+class TaskTaken(RunnerError):
+    """Another agent holds the task."""
+
+
+class ClaimLost(RunnerError):
+    """The task in hand is no longer ours at its source."""
+
+
+class SourceUnavailable(RunnerError):
+    """The source of tasks did not answer, or its answer made no sense; asking again later may help."""
+
+
+class SourceRefused(RunnerError):
+    """The source of tasks said no, and would say no again."""
+
+
+class Unauthorized(SourceRefused):
+    """The source of tasks does not accept the API key."""
+
+
+class HookRejected(RunnerError):
+    """A hook that guards the task said no."""
+
+
+class HookPostponed(RunnerError):
+    """A hook that guards the task asked to try again later."""
+
+
+class GitFailed(RunnerError):
+    """A git command failed."""
+
+
+class UnsafeName(RunnerError):
+    """An id or a branch name has characters that may not reach a path or git."""
+
+
+class Draining(RunnerError):
+    """The runner was asked to stop; the journal keeps what is in hand."""

@@ -1,0 +1,96 @@
+"""The sockets of the house: what a plug-in must do, typed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from components.model import AgentResult, AgentRun, Command, ExitRecord, Task
+
+
+class Executor(Protocol):
+    """Speaks to one kind of agent. Pure: it makes words and reads words, and touches nothing."""
+
+    name: str
+
+    def command(self, run: AgentRun) -> Command:
+        """Return how to start the agent for this run."""
+        ...
+
+    def result(self, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
+        """Return what the agent said of its run, or None when it did not say.
+
+        `lines` is the whole standard output, split at newlines; the last may be torn. `exit_record` is None while
+        the end was not seen.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The source's answer to `register`: what it has stored of this agent."""
+
+    agent_id: str
+    role: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the source's history of a task."""
+
+    task_id: str
+    old_status: str
+    new_status: str
+    changed_by: str
+    changed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person must see: a document at the source that mentions people."""
+
+    title: str
+    content: str
+    mentions: tuple[str, ...] = field(default=())
+
+
+class TaskSource(Protocol):
+    """Where tasks come from and results go to.
+
+    Every method raises SourceUnavailable when asking again later may help, SourceRefused (Unauthorized for a bad key)
+    when it will not. None of them repeats a write by itself: an unknown outcome is for the caller to look at.
+    """
+
+    def register(self) -> Registration:
+        """Sign in; also the heartbeat that keeps our locks alive (the server forgets them after 30 min of silence)."""
+        ...
+
+    def next_task(self, refused: Collection[str] = ()) -> Task | None:
+        """Return a free task for our role and level, without locking it; never one whose id is in `refused`."""
+        ...
+
+    def look(self, task: Task) -> Task | None:
+        """Return the task as it is now, or None when it is gone or its id was given to another task."""
+        ...
+
+    def lock(self, task: Task) -> None:
+        """Ask for the lock. Raises TaskTaken on 409, also when the holder is us. Success proves nothing: look."""
+        ...
+
+    def set_status(self, task: Task, status: str) -> Task:
+        """Move the task; from `under_work` to anything else frees the lock. Raises SourceRefused on 422."""
+        ...
+
+    def comment(self, task: Task, text: str) -> None:
+        """Append a comment to the task's notes."""
+        ...
+
+    def history(self, task: Task) -> list[Change]:
+        """Return the task's recent status changes, newest first."""
+        ...
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Publish something that a person must see."""
+        ...
