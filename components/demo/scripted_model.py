@@ -73,7 +73,7 @@ class ScriptedModel:
         with self._lock:
             key = (asked.session, asked.turn)
             fault = turn.fault
-            if fault and fault.times is not None and self._played[key] >= fault.times:
+            if fault and not _is_due(fault, self._played[key], asked):
                 fault = None
             self._played[key] += 1
             self._record(asked, name, fault)
@@ -96,6 +96,11 @@ class ScriptedModel:
         if self._log:
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
+
+
+def _is_due(fault: Fault, played: int, asked: Conversation) -> bool:
+    """Whether a fault is played once more: not for ever, and in a stream only if it is one of streams."""
+    return (fault.times is None or played < fault.times) and (asked.stream or fault.name not in STREAM_FAULTS)
 
 
 class _Server(ThreadingHTTPServer):
