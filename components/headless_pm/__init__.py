@@ -1,0 +1,1 @@
+"""A Headless PM server of our own: compatible with the original, without its defects unless they are asked for."""

@@ -1,0 +1,120 @@
+"""The application and the process that serves it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from types import FrameType
+
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import JSONResponse
+from starlette.requests import Request
+
+from components import durable
+from components.errors import ConfigError
+from components.headless_pm import document_routes, history_routes, task_routes, team_routes
+from components.headless_pm.gate import Gate
+from components.headless_pm.office import Office, authorized
+from components.headless_pm.settings import Settings
+from components.headless_pm.tables import opened
+
+PREFIX = "/api/v1"
+DRAIN_SECONDS = 5
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application on the settings' database, which is made when it is not there."""
+    office = Office(settings, opened(settings.database))
+    app = FastAPI(
+        title="Headless PM",
+        version=history_routes.VERSION,
+        docs_url=f"{PREFIX}/docs",
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        lifespan=_lifespan,
+    )
+    app.state.office = office
+    keyed = APIRouter(prefix=PREFIX, dependencies=[Depends(authorized)])
+    for routes in (team_routes.routes, document_routes.routes, history_routes.routes):
+        keyed.include_router(routes)
+    keyed.include_router(task_routes.router(settings.defects))
+    app.include_router(keyed)
+    app.include_router(history_routes.context_router(settings.defects), prefix=PREFIX)
+    app.include_router(history_routes.open_routes)
+    app.add_middleware(Gate, delay=settings.defects.delay or 0.0)
+    if not settings.defects.plain_500:
+        app.add_exception_handler(Exception, _internal_error)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    office: Office = app.state.office
+    office.engine.dispose()
+
+
+async def _internal_error(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "Internal Server Error"}, 500)
+
+
+def serve(settings: Settings, host: str, port: int, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; calls `announce` with the URL once the server answers. Port 0 takes a free one.
+
+    Raises ConfigError when the address cannot be had or another server has the database open.
+    """
+    durable.make_directory(settings.database.parent)
+    lock = durable.try_lock(settings.database.with_name(settings.database.name + ".flock"))
+    if lock is None:
+        raise ConfigError(f"another server has {settings.database} open; stop it or give another --db")
+    with closing(_bound(host, port)) as listener:
+        config = uvicorn.Config(
+            create_app(settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        signal.signal(signal.SIGTERM, _exit)
+        _Server(config, announce).run(sockets=[listener])
+
+
+def _exit(_: int, __: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ConfigError(f"cannot listen on {host}:{port} ({error}); free it or give another --port") from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers, and lets waiting polls go before it drains."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            host, port = listener.getsockname()[:2]
+            self._announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        application = self.config.app
+        assert isinstance(application, FastAPI)
+        application.state.office.bell.close()
+        await super().shutdown(sockets)
