@@ -198,4 +198,4 @@ def _yaml(text: str) -> object:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"The script is neither YAML nor JSON: {error}") from error
+        raise ConfigError(f"The script is neither YAML nor JSON: {' '.join(str(error).split())}") from error
