@@ -14,8 +14,10 @@ DIRECTORY_MODE = 0o700
 
 
 def make_directory(path: Path) -> Path:
-    """Make a private directory (0700) with its parents; one that exists is left as it is."""
-    path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    """Make a private directory (0700) with its parents, as private; one that exists is left as it is."""
+    for directory in (*reversed(path.parents), path):
+        if not directory.exists():
+            directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     return path
 
 

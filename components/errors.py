@@ -54,7 +54,7 @@ class SourceRefused(RunnerError):
     """The source of tasks said no, and would say no again."""
 
 
-class Unauthorized(SourceRefused):
+class Unauthorized(RunnerError):
     """The source of tasks does not accept the API key."""
 
 

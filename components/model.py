@@ -156,6 +156,7 @@ class Held:
     run: str = ""
     workspace: Workspace | None = None
     verdict: Verdict | None = None
+    reported: str = ""
     spent_usd: float = 0.0
     recovered: bool = False
 

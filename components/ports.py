@@ -67,6 +67,10 @@ class TaskSource(Protocol):
         """Sign in; also the heartbeat that keeps our locks alive (the server forgets them after 30 min of silence)."""
         ...
 
+    def capabilities(self) -> frozenset[str]:
+        """Return what the source announces beyond the usual, such as `atomic_lock`; asked once, then remembered."""
+        ...
+
     def next_task(self, refused: Collection[str] = ()) -> Task | None:
         """Return a free task for our role and level, without locking it; never one whose id is in `refused`."""
         ...

@@ -7,17 +7,22 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.model import Captured
+from components import durable
+from components.model import Captured, ProcessId
+from components.run_directory import RunDirectory
 
+SHIM = Path(__file__).with_name("shim.py")
 COOKIE = "AGENT_RUNNER_COOKIE"
 OUTPUT_LIMIT = 1 << 20
 POLL_SECONDS = 0.5
+SWEEP_SECONDS = 15.0
 
 
 def capture(
@@ -85,9 +90,15 @@ def kill_marked(child: subprocess.Popen[bytes], cookie: str) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    quiet = 0
-    while quiet < 2:
+    sweep(cookie)
+
+
+def sweep(cookie: str) -> bool:
+    """Kill every process that carries a cookie in its environment; True when two looks found none."""
+    deadline, quiet = time.monotonic() + SWEEP_SECONDS, 0
+    while quiet < 2 and time.monotonic() < deadline:
         quiet = 0 if _kill_all(_carriers(cookie)) else quiet + 1
+    return quiet == 2
 
 
 def _kill_all(pids: Sequence[int]) -> int:
@@ -109,3 +120,92 @@ def _carriers(cookie: str) -> list[int]:
                 if mark in Path("/proc", entry, "environ").read_bytes().split(b"\0"):
                     found.append(int(entry))
     return found
+
+
+def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()) -> bool:
+    """Start the shim of a prepared run, which starts the agent; False when one is there already.
+
+    The shim lives in a session of its own and outlives us. It and the agent inherit the lock on `alive`, and the
+    descriptors in `inherit`: locks that must be held as long as either of them lives.
+    """
+    alive = durable.try_lock(run.path / "alive")
+    if alive is None:
+        return False
+    environment = {**env, COOKIE: run.name, "TMPDIR": str(run.temporary)}
+    devnull = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
+    try:
+        for fd in (alive, *inherit):
+            os.set_inheritable(fd, True)
+        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path)]
+        os.posix_spawn(sys.executable, argv, environment, file_actions=devnull, setsid=True)
+    finally:
+        for fd in inherit:
+            os.set_inheritable(fd, False)
+        os.close(alive)
+    return True
+
+
+def end_of(run: RunDirectory) -> int | None:
+    """Return a descriptor that becomes readable when the run's shim, or the agent it left behind, ends.
+
+    None while no such process can be named; the caller closes the descriptor.
+    """
+    pids = run.pids()
+    for who in ("shim", "agent"):
+        fd = handle_of(pids[who]) if who in pids else None
+        if fd is not None:
+            return fd
+    return None
+
+
+def handle_of(process: ProcessId) -> int | None:
+    """Return a pidfd of exactly this process, or None when it is gone or cannot be judged from here."""
+    if (process.boot_id, process.pid_namespace) != (boot_id(), Path("/proc/self/ns/pid").stat().st_ino):
+        return None
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        # The number was pinned by the descriptor first, so what is compared now is what a signal would reach.
+        if start_ticks(process.pid) == process.start_ticks:
+            return fd
+    os.close(fd)
+    return None
+
+
+def stop(run: RunDirectory, *, now: bool = False) -> None:
+    """Ask the shim to end the agent (SIGTERM, grace, SIGKILL of the tree), or to kill it now.
+
+    Where no shim is left, the agent and all that carries the run's cookie are killed by us.
+    """
+    pids = run.pids()
+    fd = handle_of(pids["shim"]) if "shim" in pids else None
+    if fd is None:
+        sweep(run.name)
+        return
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGUSR1 if now else signal.SIGTERM)
+    except ProcessLookupError:
+        sweep(run.name)
+    finally:
+        os.close(fd)
+
+
+def collect(run: RunDirectory) -> None:
+    """Collect the run's ended shim if it is our child, so that it does not stay a zombie."""
+    pids = run.pids()
+    if "shim" in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pids["shim"].pid, os.WNOHANG)
+
+
+def boot_id() -> str:
+    """Return the kernel's name for this boot: a process id of another boot is void."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def start_ticks(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot (field 22 of its stat: it never moves)."""
+    text = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")
+    return int(text[text.rindex(")") + 2 :].split()[19])

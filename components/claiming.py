@@ -1,0 +1,35 @@
+"""Whose a task is, told from a look at its source."""
+
+from __future__ import annotations
+
+from components.journal_format import LEGACY
+from components.model import Held, Task
+from components.states import TaskStatus
+
+AT_WORK = frozenset({TaskStatus.UNDER_WORK, TaskStatus.TESTING})
+OFFERED = frozenset({TaskStatus.CREATED, TaskStatus.APPROVED, TaskStatus.DEV_DONE})
+
+
+def is_ours(now: Task | None, held: Held) -> bool:
+    """Whether the task is there and we hold its lock."""
+    return now is not None and now.locked_by == held.agent_id
+
+
+def is_free(now: Task | None, held: Held) -> bool:
+    """Whether the lock may be asked for: nobody has it, and the status is one that a claim starts from.
+
+    A claim of the earlier runner's may also stand at `under_work`, where it left tasks behind, or at `pending`.
+    """
+    if now is None or now.locked_by is not None:
+        return False
+    return now.status in OFFERED or (held.taken_from == LEGACY and now.status in AT_WORK | {TaskStatus.PENDING})
+
+
+def is_abandoned(now: Task | None) -> bool:
+    """Whether the server forgot our lock while the task was at work: nobody else is ever offered such a task."""
+    return now is not None and now.locked_by is None and now.status in AT_WORK
+
+
+def is_lost(now: Task | None, held: Held) -> bool:
+    """Whether the task in hand went to somebody else, or was moved on or deleted."""
+    return not is_ours(now, held) and not is_abandoned(now)

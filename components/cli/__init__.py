@@ -1,0 +1,140 @@
+"""The command line: `run` is the default command; each command is a module of its own, loaded when it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from components import __version__, errors
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Work on the tasks of a Headless PM server (the default command).",
+    "config": "Show, check and write the configuration.",
+    "pm": "Serve an embedded Headless PM, and fill it with tasks.",
+    "demo": "See three tasks done in a repository made for it.",
+}
+EXIT_CODES: Mapping[type[Exception], int] = {
+    errors.ConfigError: 2,
+    errors.NotFound: 4,
+    errors.TaskTaken: 5,
+    errors.AgentMissing: 69,
+    errors.SourceUnavailable: 69,
+    errors.StateForeign: 75,
+    errors.AgentIdInUse: 75,
+    errors.Unauthorized: 77,
+}
+HELP = """Turn a queue of tasks into finished work by coding agents.
+
+\b
+Work on the tasks for backend developers until stopped:
+  advanced-agent-runner --role backend_dev --agent-id dev_001
+\b
+Do one task and exit (0 done, 1 not done, 3 there was none):
+  advanced-agent-runner --role backend_dev --agent-id dev_001 --single-task
+\b
+See it work first, without an account and without a server:
+  advanced-agent-runner demo
+
+Whatever dies and whenever: start the same command again, and it goes on where it was.
+'run --help' tells all its options; a command without a name is 'run'.
+"""
+EPILOG = "Exit codes: 0 done, 1 failed, 2 a mistake in the call or the configuration, 3 no task, 69 something needed is"
+EPILOG += " not there, 75 the agent id is in use, 77 the API key is refused, 130 interrupted."
+
+
+class Commands(click.Group):
+    """Commands by name; words that name none belong to `run`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"components.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table: help must not load them all."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=Commands,
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="advanced-agent-runner")
+def group() -> None:
+    """The group of all commands."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. No mistake of a user's ends in a traceback."""
+    try:
+        code = group.main(args=arguments, prog_name=program_name(), standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as shown:
+        shown.show()
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = 130
+    except errors.RunnerError as error:
+        say(f"Error: {error}")
+        code = exit_code(error)
+    except BrokenPipeError:
+        code = 0
+    silence_broken_pipe()
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: Exception) -> int:
+    """Return the exit code that tells an error's kind."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 1)
+
+
+def program_name() -> str:
+    """Return how the user called us, for the help texts."""
+    name = os.path.basename(sys.argv[0])
+    return "advanced-agent-runner" if name in ("__main__.py", "") else name
+
+
+def say(message: str) -> None:
+    """Tell an error; a closed output changes nothing."""
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
+
+
+def silence_broken_pipe() -> None:
+    """Flush what is left; into a pipe that nobody reads it is dropped, and does not change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def settings_of(context: click.Context) -> dict[str, Any]:
+    """Return the options of a command that were given, by the names of the settings."""
+    given: dict[str, Any] = {}
+    for name, value in context.params.items():
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            given[name] = value
+    return given

@@ -1,0 +1,88 @@
+"""`run`: the daemon, and the single task of a person who debugs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from components import cli
+from components.states import Level, Role
+
+NO_TASK = 3
+HELP = """Work on the tasks of a Headless PM server.
+
+It claims a task, runs the pre-task hooks, makes a worktree for a major task, runs the agent, reports the result,
+cleans up and gives the lock back; then it takes the next. Every step is journalled: started again after a crash it
+goes on with the same task, and an agent that is still at work is taken up again, not restarted.
+
+\b
+Run for weeks:
+  nohup advanced-agent-runner --role backend_dev --agent-id dev_001 >> dev_001.log 2>&1 &
+\b
+Debug one task, and say more:
+  advanced-agent-runner --role qa --agent-id qa_001 --single-task --verbose
+\b
+Another program instead of Claude (it reads the prompt on standard input):
+  AGENT_COMMAND='my-agent --yes' advanced-agent-runner --role backend_dev --agent-id dev_001
+
+The API key is taken from HEADLESS_PM_API_KEY, the server's address from HEADLESS_PM_API_URL; 'config show' tells
+every value and where it comes from.
+
+\b
+Signals:
+  SIGTERM   take nothing new, leave the agent at work, exit; the next start adopts it (see --on-term)
+  Ctrl-C    once: finish the task in hand; twice: stop the agent and give the task back; thrice: leave at once
+"""
+
+
+@click.command(name="run", help=HELP)
+@click.option("--role", type=click.Choice(list(Role)), help="Whose tasks to take.  [required]")
+@click.option("--agent-id", metavar="ID", help="The agent's name, its own among all agents.  [default: <role>_001]")
+@click.option("--level", type=click.Choice(list(Level)), help="The hardest tasks to take.  [default: senior]")
+@click.option("--single-task", is_flag=True, help="Do one task and exit: 0 done, 1 not done, 3 there was none.")
+@click.option("--max-tasks", type=int, metavar="N", help="Exit after N tasks.")
+@click.option("--poll-interval", type=float, metavar="SECONDS", help="How long to rest without tasks.  [default: 5]")
+@click.option("--idle-timeout", type=float, metavar="SECONDS", help="Exit after so long without a task.")
+@click.option("--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]")
+@click.option("--hooks-dir", "hooks_directory", metavar="DIR", help="The hooks.  [default: those that come with it]")
+@click.option("--executor", metavar="NAME", help="Which kind of agent does the work.  [default: claude]")
+@click.option("--on-term", type=click.Choice(["leave", "wait", "stop"]), help="What SIGTERM does to a working agent.")
+@click.option("--interactive", is_flag=True, help="Ask on the terminal when a hook fails.")
+@click.option(
+    "--config", "file", metavar="FILE", type=Path, help="A configuration file.  [default: config.yaml in the home]"
+)
+@click.option("--verbose", "-v", count=True, help="Say more.")
+@click.option("--quiet", "-q", count=True, help="Say less: warnings and errors only.")
+@click.option("--log-json", is_flag=True, help="Write each line as JSON.")
+@click.pass_context
+def command(context: click.Context, file: Path | None, verbose: int, quiet: int, **_settings: object) -> int:
+    """Load the configuration, run, and tell by the exit code how it went."""
+    from components.app import AdvancedAgentRunner, redactor
+    from components.config import load
+    from components.signals import Signals
+    from components.terminal_ui import TerminalUI
+
+    given = {
+        name: value for name, value in cli.settings_of(context).items() if name not in ("file", "verbose", "quiet")
+    }
+    if verbose or quiet:
+        given["verbosity"] = verbose - quiet
+    loaded = load(given, os.environ, file=file)
+    config = loaded.config
+    ui = TerminalUI(
+        verbosity=config.verbosity,
+        json_lines=config.log_json,
+        redact=redactor(config),
+        interactive=config.interactive,
+    )
+    for warning in loaded.warnings:
+        ui.warning(warning)
+    signals = Signals(config.on_term)
+    runner = AdvancedAgentRunner(config, os.environ, ui, signals)
+    signals.install()
+    tally = runner.run()
+    if config.single_task and not tally.total:
+        return 0 if signals.is_draining else NO_TASK
+    return 1 if config.single_task and tally.failed else 0

@@ -1,0 +1,97 @@
+"""Starting the agent of an attempt: what it is told, what it is given, what it is held to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+
+from components import discovery, durable, git, process, prompt, transcript
+from components.errors import Draining
+from components.model import AgentRun, Held, Workspace
+from components.run_directory import Limits, RunDirectory
+from components.signals import Intent
+from components.states import Role
+from components.tools import Tools
+
+CHECKOUT_LOCK = "agent-runner-checkout.lock"
+CHECKOUT_SECONDS = 1.0
+
+
+def agent(held: Held, run: RunDirectory, tools: Tools) -> None:
+    """Make the run directory durable and start its shim; a main checkout serves one agent at a time."""
+    workspace = workspace_of(held)
+    described = describe(held, workspace, tools)
+    command = tools.executor.command(described)
+    with _exclusive(workspace, held, tools) as locks:
+        run.create(command, workspace.path, Limits(timeout=described.timeout))
+        task_words = {"AGENT_RUNNER_TASK_ID": held.task.id, "AGENT_RUNNER_ATTEMPT": str(held.attempt)}
+        process.start(run, {**tools.environment, **command.env, **task_words}, locks)
+    tools.ui.task_card(
+        held.task,
+        model=described.model,
+        branch=workspace.branch,
+        attempt=held.attempt,
+        directory=workspace.path,
+    )
+
+
+def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
+    """Return what this attempt asks of the agent. A session that has a transcript is resumed."""
+    config = tools.config
+    role = Role(config.role or held.task.role)
+    team_roles = discovery.find_team_roles(config.team_roles, config.repository, config.home)
+    resume = transcript.find(held.session_id, tools.environment) is not None
+    text = prompt.build(
+        held.task,
+        instructions=discovery.role_instructions(role, config.level, team_roles).text,
+        role=role,
+        workspace=workspace,
+        attempt=held.attempt,
+        marker=secrets.token_hex(8),
+        resuming=resume,
+    )
+    return AgentRun(
+        prompt=text,
+        directory=workspace.path,
+        session_id=held.session_id,
+        model=tools.models.model(held.task.level),
+        fallback_model=tools.models.fallback(held.task.level),
+        resume=resume,
+        permission_mode=config.permission_mode,
+        allowed_tools=config.allowed_tools,
+        disallowed_tools=config.disallowed_tools,
+        max_turns=config.max_turns,
+        max_budget_usd=config.max_budget_usd,
+        timeout=config.claude_timeout,
+    )
+
+
+def workspace_of(held: Held) -> Workspace:
+    """Return the workspace that the step before made durable."""
+    if held.workspace is None:
+        raise AssertionError(f"task {held.task.id} has no workspace in phase {held.phase}")
+    return held.workspace
+
+
+@contextlib.contextmanager
+def _exclusive(workspace: Workspace, held: Held, tools: Tools) -> Iterator[tuple[int, ...]]:
+    """Hold the lock of a main checkout while the agent is started; the shim and the agent keep it as they live."""
+    if workspace.is_worktree:
+        yield ()
+        return
+    path = git.git_directory(workspace.repository) / CHECKOUT_LOCK
+    fd = durable.try_lock(path)
+    if fd is None:
+        tools.ui.info(f"Task {held.task.id} waits: another agent works in the checkout {workspace.path}")
+    while fd is None:
+        tools.signals.wait(min(CHECKOUT_SECONDS, tools.pulse.due_in()))
+        tools.pulse.beat()
+        if tools.signals.intent in (Intent.LEAVE, Intent.STOP):
+            raise Draining(f"task {held.task.id} did not start yet; the next start goes on with it")
+        fd = durable.try_lock(path)
+    try:
+        yield (fd,)
+    finally:
+        os.close(fd)

@@ -1,0 +1,159 @@
+"""The files of one attempt: what the agent was given, what it printed, and how it ended.
+
+```
+runs/<task>-<claim>-<attempt>/   0700
+  spec.json   argv, working directory, limits (no environment: secrets stay out of files)
+  prompt      the agent's standard input
+  out err     the agent's own output, written by it, read by everybody
+  pids        who shim and agent are; there before the agent may exec
+  alive       locked by shim and agent: the kernel frees it when both are gone
+  watched     locked by the daemon that looks after the run
+  exit        how it ended: 256 bytes, PENDING until then
+```
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components import durable
+from components.model import Command, ExitRecord, ProcessId
+
+RECORD_BYTES = 256
+PENDING = b"PENDING".ljust(RECORD_BYTES - 1) + b"\n"
+
+
+class RunState(enum.Enum):
+    """What a look at the files proves."""
+
+    NEVER_RAN = enum.auto()
+    ALIVE = enum.auto()
+    ENDED = enum.auto()
+    VANISHED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the shim holds the agent to. Times in seconds.
+
+    `grace` lies between asking the agent to end and killing it; `leash` is how long it may go on with no daemon.
+    """
+
+    timeout: float
+    grace: float = 10.0
+    leash: float = 3600.0
+    output_bytes: int = 1 << 30
+
+
+class RunDirectory:
+    """The run directory of one attempt. A look at it never changes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def out(self) -> Path:
+        return self.path / "out"
+
+    @property
+    def err(self) -> Path:
+        return self.path / "err"
+
+    @property
+    def temporary(self) -> Path:
+        """The agent's own TMPDIR."""
+        return self.path / "tmp"
+
+    def create(self, command: Command, directory: Path, limits: Limits) -> None:
+        """Write all that the shim needs and make it durable. Repeating it before the agent ran is harmless."""
+        durable.make_directory(self.temporary)
+        spec = {
+            "argv": list(command.argv),
+            "cwd": str(directory),
+            "limits": {
+                "timeout": limits.timeout,
+                "grace": limits.grace,
+                "leash": limits.leash,
+                "output_bytes": limits.output_bytes,
+            },
+        }
+        durable.create(self.path / "spec.json", json.dumps(spec, indent=2).encode())
+        durable.create(self.path / "prompt", command.stdin.encode())
+        for name in ("out", "err", "alive", "watched"):
+            durable.create(self.path / name)
+        durable.create(self.path / "exit", PENDING)
+        durable.sync_directory(self.path)
+        durable.sync_directory(self.path.parent)
+
+    def state(self) -> RunState:
+        """Tell where the run stands, from its locks and records only: no process id is trusted here."""
+        if self._is_locked("alive"):
+            record = self._record()
+            return RunState.ENDED if record.get("state") in ("CLEAN", "DIRTY") else RunState.ALIVE
+        if "exit_code" in self._record():
+            return RunState.ENDED
+        return RunState.VANISHED if (self.path / "pids").exists() else RunState.NEVER_RAN
+
+    def exit_record(self) -> ExitRecord | None:
+        """Return how the agent ended, or None where no shim lived to see it."""
+        record = self._record()
+        if "exit_code" not in record:
+            return None
+        return ExitRecord(
+            exit_code=record["exit_code"],
+            signal=record["signal"],
+            why=record["why"],
+            cpu_seconds=record.get("cpu_seconds", 0.0),
+            rss_kilobytes=record.get("rss_kilobytes", 0),
+            seconds=record.get("seconds", 0.0),
+            clean=record.get("state") == "CLEAN",
+        )
+
+    def pids(self) -> dict[str, ProcessId]:
+        """Return who `shim` and `agent` are; empty before they are known."""
+        try:
+            data = json.loads((self.path / "pids").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return {
+            who: ProcessId(data[who][0], data[who][1], data["boot_id"], data["pid_namespace"])
+            for who in ("shim", "agent")
+        }
+
+    def first_words(self, limit: int = 400) -> str:
+        """Return the beginning of what the agent wrote to its error output, for people."""
+        try:
+            with self.err.open("rb") as file:
+                return file.read(limit).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
+    def _record(self) -> dict[str, Any]:
+        try:
+            record = json.loads((self.path / "exit").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _is_locked(self, name: str) -> bool:
+        try:
+            fd = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False

@@ -1,0 +1,265 @@
+"""The parent of one agent: it outlives the daemon, holds the agent's limits and writes down how the agent ended.
+
+Run as `python -I -S -B shim.py RUN_DIRECTORY` in a session of its own, with the agent's environment. The daemon made
+and synced the run directory before: `spec.json`, `prompt`, empty `out` and `err`, `exit` (PENDING, 256 bytes) and
+`alive`, whose lock this process and the agent inherit. Rules, each with its reason:
+
+* `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
+* The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.
+* Signals are blocked and taken by sigtimedwait: a handler that sets a flag does not end a wait (PEP 475).
+* The record is written first, then the agent's leftovers are killed until there are none, then it is written again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+RECORD_BYTES = 256
+TICK_SECONDS = 1.0
+REAP_SECONDS = 30.0
+SUSPEND_ALLOWANCE_SECONDS = 86400.0
+WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+
+
+def main() -> None:
+    os.chdir(sys.argv[1])
+    os.umask(0o077)
+    with open("spec.json", encoding="utf-8") as file:
+        spec = json.load(file)
+    is_subreaper = ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    exit_fd = os.open("exit", os.O_WRONLY | os.O_CLOEXEC)
+    agent = Agent(spec)
+    try:
+        agent.fork()
+    except OSError as error:
+        record(exit_fd, {"state": "CLEAN", "exit_code": 126, "signal": None, "why": f"no process: {error.strerror}"})
+        return
+    end = agent.watch()
+    record(exit_fd, {"state": "EXITED", **end})
+    killed, clean = reap(REAP_SECONDS) if is_subreaper else (0, True)
+    record(exit_fd, {"state": "CLEAN" if clean else "DIRTY", "killed": killed, **end})
+
+
+class Agent:
+    """The agent's process and its limits, all in seconds and bytes."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.limits = spec["limits"]
+        self.started = time.monotonic()
+        self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.last_watched = self.started_boot
+        self.why: str | None = None
+        self.kill_at: float | None = None
+        self.status: int | None = None
+        self.usage: Any = None
+
+    def fork(self) -> None:
+        """Fork the agent, make its identity durable, and only then let it exec."""
+        go_read, go_write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(go_write)
+            self._exec(go_read)
+        os.close(go_read)
+        write_pids(self.pid)
+        os.write(go_write, b"g")
+        os.close(go_write)
+
+    def _exec(self, go_read: int) -> None:
+        try:
+            os.setsid()
+            if os.read(go_read, 1) != b"g":
+                os._exit(125)
+            for number, (name, flags) in enumerate(
+                [("prompt", os.O_RDONLY), ("out", os.O_WRONLY | os.O_APPEND), ("err", os.O_WRONLY | os.O_APPEND)]
+            ):
+                os.dup2(os.open(name, flags), number)
+            raise_oom_score()
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+            os.chdir(self.spec["cwd"])
+            os.execvpe(self.spec["argv"][0], self.spec["argv"], os.environ)
+        except BaseException as error:
+            os.write(2, f"agent-runner: the agent could not be started: {error}\n".encode())
+        os._exit(127)
+
+    def watch(self) -> dict[str, Any]:
+        """Wait for the agent's end, by itself or at a limit; return what is known of it."""
+        while self.status is None:
+            taken = signal.sigtimedwait(WATCHED, TICK_SECONDS)
+            if taken is not None and taken.si_signo != signal.SIGCHLD:
+                self._stop("kill" if taken.si_signo == signal.SIGUSR1 else "stop")
+            elif self.why is None:
+                self._check_limits()
+            if self.kill_at is not None and time.monotonic() >= self.kill_at:
+                self._signal(signal.SIGKILL)
+            self._collect()
+        exited = os.WIFEXITED(self.status)
+        return {
+            "exit_code": os.WEXITSTATUS(self.status) if exited else None,
+            "signal": None if exited else os.WTERMSIG(self.status),
+            "why": self.why,
+            "cpu_seconds": round(self.usage.ru_utime + self.usage.ru_stime, 2),
+            "rss_kilobytes": self.usage.ru_maxrss,
+            "seconds": round(time.monotonic() - self.started, 3),
+        }
+
+    def _check_limits(self) -> None:
+        now = time.monotonic()
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        timeout = self.limits["timeout"]
+        if now - self.started > timeout or boot - self.started_boot > timeout + SUSPEND_ALLOWANCE_SECONDS:
+            self._stop("timeout")
+        elif os.stat("out").st_size + os.stat("err").st_size > self.limits["output_bytes"]:
+            self._stop("output")
+        elif is_watched():
+            self.last_watched = boot
+        elif boot - self.last_watched > self.limits["leash"]:
+            self._stop("leash")
+
+    def _stop(self, why: str) -> None:
+        """Ask the agent to end; a second request, or the end of the grace, kills it."""
+        if why == "kill" or self.why is not None:
+            self.kill_at = time.monotonic()
+        else:
+            self.kill_at = time.monotonic() + self.limits["grace"]
+            self._signal(signal.SIGTERM)
+        self.why = self.why or why
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+    def _collect(self) -> None:
+        """Reap every child that ended; orphans of the agent come to us as to the subreaper."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                self.status, self.usage = status, usage
+
+
+def is_watched() -> bool:
+    """Tell whether a daemon looks after this run: it holds the lock on `watched` as long as it does."""
+    try:
+        fd = os.open("watched", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def raise_oom_score() -> None:
+    """Let the kernel end the agent rather than the daemon when memory runs out."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("500")
+    except OSError:
+        pass
+
+
+def start_ticks(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot: field 22 of its stat."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        text = file.read()
+    return int(text[text.rindex(")") + 2 :].split()[19])
+
+
+def write_pids(agent_pid: int) -> None:
+    """Make the identities of shim and agent durable."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_id = file.read().strip()
+    identity = {
+        "shim": [os.getpid(), start_ticks(os.getpid())],
+        "agent": [agent_pid, start_ticks(agent_pid)],
+        "boot_id": boot_id,
+        "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
+    }
+    fd = os.open("pids.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    os.write(fd, json.dumps(identity).encode())
+    os.fsync(fd)
+    os.close(fd)
+    os.rename("pids.tmp", "pids")
+    directory = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    os.fsync(directory)
+    os.close(directory)
+
+
+def record(exit_fd: int, end: dict[str, Any]) -> None:
+    """Write the exit record in place; no error ends the attempts, for this is the only copy of the truth."""
+    text = json.dumps(end, separators=(",", ":")).encode()[: RECORD_BYTES - 1].ljust(RECORD_BYTES - 1) + b"\n"
+    while True:
+        try:
+            os.pwrite(exit_fd, text, 0)
+            os.fsync(exit_fd)
+            return
+        except OSError:
+            time.sleep(1)
+
+
+def reap(seconds: float) -> tuple[int, bool]:
+    """Kill every descendant until none is left; return how many signals it took and whether it is done."""
+    killed, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return killed, True
+        if pid:
+            continue
+        for descendant in descendants(os.getpid()):
+            try:
+                os.kill(descendant, signal.SIGKILL)
+                killed += 1
+            except (ProcessLookupError, PermissionError):
+                pass
+        time.sleep(0.001)
+    return killed, False
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the live descendants of a process, parents before their children."""
+    found: list[int] = []
+    unread = [pid]
+    while unread:
+        parent = unread.pop()
+        try:
+            threads = os.listdir(f"/proc/{parent}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            try:
+                with open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
+                    children = [int(word) for word in file.read().split()]
+            except OSError:
+                continue
+            found += children
+            unread += children
+    return found
+
+
+if __name__ == "__main__":
+    main()

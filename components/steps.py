@@ -1,0 +1,172 @@
+"""The life of a task in hand, step by step. READ FIRST.
+
+Each step looks, acts, and returns the journal entry that is durable next; `task_runner` saves it before the next
+step. A step may be run again after any crash: what it finds done it does not do twice. Every way out leads through
+EXITED, where the verdict is durable before anybody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from components import attendance, claiming, hook_payload, launch, policy, reporting
+from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
+from components.hook_payload import Moment
+from components.hook_runner import Decision, HookOutcome
+from components.model import Held, Verdict
+from components.policy import Action
+from components.run_directory import RunState
+from components.states import Phase, Reason, TaskStatus
+from components.tools import Tools
+
+HOOK_REASONS = {Decision.NO: Reason.HOOK_REJECTED, Decision.LATER: Reason.HOOK_POSTPONED}
+ASK_AGAIN, GO_ON, GIVE_BACK = "ask the hooks again", "go on without them", "give the task back"
+HOOK_ANSWERS = (ASK_AGAIN, GO_ON, GIVE_BACK)
+ANSWER_SECONDS = 300.0
+RESTART_SECONDS = 1.0
+
+
+def claim(held: Held, tools: Tools) -> Held:
+    """Ask for the task's lock, unless it is ours already; the next step looks who got it."""
+    now = tools.source.look(held.task)
+    if now is None or not (claiming.is_ours(now, held) or claiming.is_free(now, held)):
+        tools.ui.warning(f"Task {held.task.id} is not free any more; leaving it alone")
+        return replace(held, phase=Phase.DONE)
+    if not claiming.is_ours(now, held):
+        try:
+            tools.source.lock(now)
+        except (TaskTaken, SourceRefused) as error:
+            tools.ui.info(f"No lock on task {now.id} ({error}); looking who has it")
+    return replace(held, phase=Phase.CLAIMED, task=now)
+
+
+def settle(held: Held, tools: Tools) -> Held:
+    """Let racing locks settle, believe only a second look, and say that the work begins.
+
+    A real server's lock is a read and then a write, so the last of several winners owns the task. A loser undoes
+    nothing: a status change by it would free the winner's lock.
+    """
+    if "atomic_lock" not in tools.source.capabilities():
+        tools.signals.wait(tools.config.settle)
+    now = tools.source.look(held.task)
+    if now is not None and claiming.is_ours(now, held) and now.status not in claiming.AT_WORK:
+        now = tools.source.set_status(now, TaskStatus.UNDER_WORK)
+    if now is None or not claiming.is_ours(now, held):
+        tools.ui.warning(f"Task {held.task.id} went to {now.locked_by if now else 'nobody'}; leaving it alone")
+        return replace(held, phase=Phase.DONE)
+    tools.ui.info(f"Task status updated to: {now.status}")
+    return replace(held, phase=Phase.ANNOUNCED, task=now)
+
+
+def announce(held: Held, tools: Tools) -> Held:
+    """Ask the pre-task hooks, which may refuse the task or ask to try later."""
+    while (outcome := hooks_say(Moment.PRE_TASK, held, tools)).decision is not Decision.GO:
+        answer = tools.ui.ask(f"{outcome.detail} What now?", HOOK_ANSWERS, GIVE_BACK, timeout=ANSWER_SECONDS)
+        if answer == GIVE_BACK:
+            return end(held, Verdict(HOOK_REASONS[outcome.decision], outcome.detail))
+        if answer == GO_ON:
+            break
+    return replace(held, phase=Phase.PREPARING)
+
+
+def prepare(held: Held, tools: Tools) -> Held:
+    """Open the workspace: the one of the attempt before, or a new one."""
+    try:
+        workspace = tools.worktrees.open(held.task, held.claim, held.attempt, held.workspace)
+    except UnsafeName as error:
+        return end(held, Verdict(Reason.UNSAFE_TASK, str(error)))
+    except GitFailed as error:
+        return end(held, Verdict(Reason.WORKSPACE_FAILED, str(error)))
+    return replace(held, phase=Phase.SPAWNING, workspace=workspace)
+
+
+def spawn(held: Held, tools: Tools) -> Held:
+    """Start this attempt's agent, unless it is there or was there already."""
+    run = tools.run_of(held)
+    if run.state() is RunState.NEVER_RAN:
+        if claiming.is_lost(tools.source.look(held.task), held):
+            return end(held, Verdict(Reason.LOST_CLAIM, policy.WORDS[Reason.LOST_CLAIM]))
+        launch.agent(held, run, tools)
+    return replace(held, phase=Phase.RUNNING, run=run.name)
+
+
+def watch(held: Held, tools: Tools) -> Held:
+    """Wait for the agent's end and judge it; an agent that died is started again in the same session."""
+    run = tools.run_of(held)
+    is_lost = attendance.attend(run, held, tools)
+    if run.state() is RunState.NEVER_RAN:
+        tools.signals.wait(RESTART_SECONDS)
+        return replace(held, phase=Phase.SPAWNING)
+    verdict = attendance.judge(run, held, tools)
+    if is_lost:
+        verdict = replace(verdict, reason=Reason.LOST_CLAIM, detail=policy.WORDS[Reason.LOST_CLAIM])
+    held = replace(held, spent_usd=held.spent_usd + verdict.cost_usd)
+    return go_on(held, verdict, tools)
+
+
+def go_on(held: Held, verdict: Verdict, tools: Tools) -> Held:
+    """Do what the policy says of a verdict: another attempt, or the end."""
+    action = policy.action(verdict.reason, held.attempt, tools.config.max_attempts)
+    if action not in (Action.RESUME, Action.RETRY):
+        return end(held, verdict)
+    tools.ui.warning(f"Attempt {held.attempt} of task {held.task.id}: {verdict.detail}; trying again")
+    if action is Action.RETRY:
+        tools.signals.wait(policy.backoff(held.attempt))
+    return replace(held, phase=Phase.PREPARING, attempt=held.attempt + 1)
+
+
+def end(held: Held, verdict: Verdict) -> Held:
+    """The way out: the verdict becomes durable, then it is told."""
+    return replace(held, phase=Phase.EXITED, verdict=verdict)
+
+
+def report(held: Held, tools: Tools) -> Held:
+    """Tell the source how it ended, after a look; what was told already is not told twice."""
+    return replace(held, phase=Phase.REPORTED, reported=reporting.deliver(held, tools))
+
+
+def debrief(held: Held, tools: Tools) -> Held:
+    """Run the post-task hooks; their trouble is shown and changes nothing."""
+    outcome = hooks_say(Moment.POST_TASK, held, tools)
+    if outcome.decision is not Decision.GO:
+        tools.ui.warning(outcome.detail)
+    return replace(held, phase=Phase.CLEANING)
+
+
+def clean_up(held: Held, tools: Tools) -> Held:
+    """Remove the worktree if nothing would be lost with it."""
+    if held.workspace is not None and held.workspace.is_worktree:
+        for reason in tools.worktrees.close(held.workspace):
+            tools.ui.warning(f"The worktree {held.workspace.path} is kept: {reason}")
+    return replace(held, phase=Phase.DONE)
+
+
+def hooks_say(moment: Moment, held: Held, tools: Tools) -> HookOutcome:
+    """Run the hooks of a moment in a task's life."""
+    payload = hook_payload.task_moment(
+        moment,
+        held,
+        role=reporting.role_of(held, tools),
+        repository=tools.config.repository,
+        home=tools.config.home,
+        executor=tools.executor.name,
+        retry=held.recovered,
+        status=held.reported,
+    )
+    return tools.hooks.run(moment, payload)
+
+
+Step = Callable[[Held, Tools], Held]
+
+STEPS: Mapping[Phase, Step] = {
+    Phase.CLAIMING: claim,
+    Phase.CLAIMED: settle,
+    Phase.ANNOUNCED: announce,
+    Phase.PREPARING: prepare,
+    Phase.SPAWNING: spawn,
+    Phase.RUNNING: watch,
+    Phase.EXITED: report,
+    Phase.REPORTED: debrief,
+    Phase.CLEANING: clean_up,
+}

@@ -1,0 +1,45 @@
+"""What the steps work with: one value, made by `app`, passed to each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.config import Config
+from components.git_worktree import GitWorktree
+from components.hook_runner import HookRunner
+from components.model import Held
+from components.model_mapper import ModelMapper
+from components.ports import Executor, TaskSource
+from components.pulse import Pulse
+from components.run_directory import RunDirectory
+from components.signals import Signals
+from components.terminal_ui import TerminalUI
+
+CLAIM_LETTERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The parts that a step may use. `environment` is what the agent and the hooks are given: without our secrets."""
+
+    config: Config
+    source: TaskSource
+    worktrees: GitWorktree
+    hooks: HookRunner
+    executor: Executor
+    models: ModelMapper
+    ui: TerminalUI
+    signals: Signals
+    pulse: Pulse
+    environment: Mapping[str, str]
+
+    @property
+    def runs(self) -> Path:
+        """The directory of all run directories."""
+        return self.config.home / "runs"
+
+    def run_of(self, held: Held) -> RunDirectory:
+        """Return the run directory of the current attempt; its name tells task, claim and attempt."""
+        return RunDirectory(self.runs / f"{held.task.id}-{held.claim[:CLAIM_LETTERS]}-{held.attempt}")

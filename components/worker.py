@@ -1,0 +1,137 @@
+"""The loop of one agent: what is in hand first, then what the source has; it rests when there is neither."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+
+from components import policy
+from components.errors import Draining, StateCorrupt
+from components.model import Held, Task, Verdict
+from components.patience import Patience
+from components.states import Reason
+from components.task_persistence import TaskPersistence, age
+from components.task_runner import TaskRunner
+from components.tools import Tools
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many tasks were seen through, and how they ended."""
+
+    done: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.done + self.failed
+
+
+class Worker:
+    """Polls, claims and runs tasks, one at a time, until told to stop or until it has done enough."""
+
+    def __init__(self, runner: TaskRunner, journal: TaskPersistence, tools: Tools, patience: Patience) -> None:
+        self._runner = runner
+        self._journal = journal
+        self._tools = tools
+        self._patience = patience
+        self._left_alone = LeftAlone()
+        self._idle_since: float | None = None
+        self.tally = Tally()
+
+    def run(self) -> Tally:
+        """Work until there is a reason to end, and return what was done."""
+        try:
+            while not self._is_enough():
+                if not self.poll():
+                    self._rest()
+        except Draining as leaving:
+            self._tools.ui.info(f"Leaving: {leaving}")
+        return self.tally
+
+    def poll(self) -> bool:
+        """Advance what is in hand, else what the source has; False where there was none, so that the loop may rest."""
+        held = self._in_hand() or self._next()
+        if held is None:
+            return False
+        self._idle_since = None
+        self._count(held.task, self._runner.run(held))
+        return True
+
+    def _in_hand(self) -> Held | None:
+        try:
+            held = self._journal.get_locked_task()
+        except StateCorrupt as error:
+            self._tools.ui.error(str(error))
+            return None
+        if held is not None:
+            self._tools.ui.info("Recovering previously locked task...")
+            self._tools.ui.info(
+                f"Task {held.task.id} ({held.task.title}), phase {held.phase}, attempt {held.attempt},"
+                f" locked {age(held):.0f} s ago"
+            )
+        return held
+
+    def _next(self) -> Held | None:
+        if self._tools.signals.is_draining:
+            return None
+        refused = self._left_alone.ids()
+        task = self._patience(lambda: self._tools.source.next_task(refused), gives_up_draining=True)
+        if task is None or self._tools.signals.is_draining:
+            return None
+        self._tools.ui.info(f"Taking task {task.id}: {task.title}")
+        return self._journal.lock_task(task)
+
+    def _count(self, task: Task, verdict: Verdict | None) -> None:
+        """Remember how it ended; a task that we gave back is left to others for a while."""
+        if verdict is None:
+            self._left_alone.add(task.id)
+        elif verdict.reason in (Reason.SUCCEEDED, Reason.REJECTED):
+            self.tally.done += 1
+        else:
+            self.tally.failed += 1
+            self._left_alone.add(task.id)
+            self._tools.ui.error(f"Task {task.id} was not done: {verdict.detail}")
+
+    def _is_enough(self) -> bool:
+        config = self._tools.config
+        if self._tools.signals.is_draining and not self._journal.is_locked():
+            return True
+        if config.single_task and (self.tally.total or self._idle_since is not None):
+            return True
+        if config.max_tasks is not None and self.tally.total >= config.max_tasks:
+            return True
+        return config.idle_timeout is not None and self._idle_seconds() >= config.idle_timeout
+
+    def _rest(self) -> None:
+        """Wait for the next poll, spread so that many agents do not ask at the same instant."""
+        if self._idle_since is None:
+            self._idle_since = time.monotonic()
+            self._tools.ui.info("No tasks available")
+        rest = self._tools.config.poll_interval * random.uniform(0.5, 1.5)  # noqa: S311
+        wake = time.monotonic() + rest
+        while not self._is_enough() and (left := wake - time.monotonic()) > 0:
+            self._tools.signals.wait(min(left, self._tools.pulse.due_in()))
+            self._tools.pulse.beat()
+
+    def _idle_seconds(self) -> float:
+        return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
+
+
+class LeftAlone:
+    """Tasks that did not go well here, each left alone for a while that doubles every time."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._times: dict[str, int] = {}
+
+    def add(self, task_id: str) -> None:
+        """Leave a task alone from now on, for longer than the last time."""
+        self._times[task_id] = self._times.get(task_id, 0) + 1
+        self._until[task_id] = time.monotonic() + policy.backoff(self._times[task_id])
+
+    def ids(self) -> frozenset[str]:
+        """Return the tasks that are to be left alone now."""
+        now = time.monotonic()
+        return frozenset(task_id for task_id, until in self._until.items() if until > now)

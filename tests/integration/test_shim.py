@@ -1,0 +1,309 @@
+"""The shim with real processes: what it writes down, what it kills, what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components import process
+from components.model import Command, ExitRecord
+from components.run_directory import Limits, RunDirectory, RunState
+from tests.waiting import until
+
+Start = Callable[..., RunDirectory]
+
+DESCENDANTS = """
+import os, signal, subprocess, sys, time
+def child(**kw):
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **kw)
+def forked(*acts):
+    if os.fork() == 0:
+        for act in acts:
+            act()
+        time.sleep(600)
+        os._exit(0)
+def again():
+    if os.fork():
+        os._exit(0)
+child()
+subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+child(process_group=0)
+child(start_new_session=True)
+forked(again)
+forked(os.setsid, again)
+subprocess.Popen(["env", "-i", "setsid", sys.executable, "-c", "import os,time; os.closerange(0, 999); os.fork() and os._exit(0); time.sleep(600)"])
+open("ready", "w").close()
+time.sleep(0 if sys.argv[1:] == ["leave"] else 600)
+"""
+
+HYDRA = """
+import os, time
+def head():
+    while True:
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        time.sleep(0.002)
+if os.fork() == 0:
+    head()
+open("ready", "w").close()
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start agents; whatever is left of them at the end is killed."""
+    runs: list[RunDirectory] = []
+
+    def start(*argv: str, prompt: str = "", env: dict[str, str] | None = None, **limits: float) -> RunDirectory:
+        run = RunDirectory(tmp_path / "runs" / f"1-{os.urandom(4).hex()}-1")
+        run.path.parent.mkdir(exist_ok=True)
+        cwd = tmp_path / "work"
+        cwd.mkdir(exist_ok=True)
+        given = {"timeout": 60.0, "grace": 1.0, **limits}
+        run.create(Command(argv=argv, stdin=prompt), cwd, Limits(**given))  # type: ignore[arg-type]
+        assert process.start(run, {"PATH": os.environ["PATH"], **(env or {})})
+        runs.append(run)
+        return run
+
+    yield start
+    for run in runs:
+        process.stop(run, now=True)
+        until(lambda run=run: run.state() is not RunState.ALIVE, "the agent's end")  # type: ignore[misc]
+        process.sweep(run.name)
+        process.collect(run)
+
+
+def end(run: RunDirectory) -> ExitRecord:
+    until(lambda: run.state() is RunState.ENDED, "the exit record")
+    record = run.exit_record()
+    assert record is not None
+    return record
+
+
+def living(run: RunDirectory) -> list[int]:
+    """Return the processes below the run's directory's shim: all that carry its cookie or work in its directory."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                cwd = os.readlink(f"/proc/{entry}/cwd")
+                state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if cwd.startswith(str(run.path.parent.parent / "work")) and state != "Z":
+                found.append(int(entry))
+    return found
+
+
+def pid_of(run: RunDirectory, who: str) -> int:
+    return until(lambda: run.pids().get(who), f"the pid of the {who}").pid
+
+
+@pytest.mark.parametrize("code", [0, 1, 126, 255])
+def test_the_exit_code_is_recorded(start: Start, code: int) -> None:
+    record = end(start("sh", "-c", f"exit {code}"))
+
+    assert (record.exit_code, record.signal, record.why, record.clean) == (code, None, None, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_signal_is_recorded_as_a_signal(start: Start, number: int) -> None:
+    record = end(start("sh", "-c", f"kill -{int(number)} $$"))
+
+    assert (record.exit_code, record.signal) == (None, number)
+
+
+def test_a_missing_program_is_exit_code_127_and_a_word_in_the_error_output(start: Start) -> None:
+    run = start("no-such-agent-anywhere")
+
+    assert end(run).exit_code == 127
+    assert "could not be started" in run.first_words()
+
+
+def test_prompt_output_and_errors_are_files_of_the_run(start: Start) -> None:
+    run = start("sh", "-c", "cat; echo oops >&2", prompt="read me\n")
+    end(run)
+
+    assert run.out.read_text() == "read me\n"
+    assert run.err.read_text() == "oops\n"
+
+
+def test_r12_the_output_is_on_the_disk_while_the_agent_runs(start: Start) -> None:
+    run = start("sh", "-c", "echo early; sleep 600")
+
+    until(lambda: run.out.read_text() == "early\n", "the output")
+
+    assert run.state() is RunState.ALIVE
+
+
+def test_the_run_s_files_are_private(start: Start) -> None:
+    run = start("true")
+    end(run)
+
+    assert run.path.stat().st_mode & 0o777 == 0o700
+    for path in run.path.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_r11_the_time_limit_ends_the_whole_tree(start: Start, tmp_path: Path) -> None:
+    run = start(sys.executable, "-c", DESCENDANTS, timeout=1.5)
+    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent's children")
+
+    record = end(run)
+
+    assert record.why == "timeout"
+    assert record.clean
+    assert living(run) == []
+
+
+def test_what_an_agent_leaves_behind_at_its_end_is_ended(start: Start) -> None:
+    run = start(sys.executable, "-c", DESCENDANTS, "leave")
+
+    record = end(run)
+
+    assert (record.exit_code, record.why, record.clean) == (0, None, True)
+    assert living(run) == []
+
+
+def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start, tmp_path: Path) -> None:
+    run = start(sys.executable, "-c", HYDRA)
+    until(lambda: (tmp_path / "work" / "ready").exists(), "the hydra")
+
+    process.stop(run, now=True)
+    record = end(run)
+
+    assert record.clean
+    assert living(run) == []
+
+
+def test_an_agent_that_ignores_the_request_to_end_is_killed_after_the_grace(start: Start, tmp_path: Path) -> None:
+    run = start("sh", "-c", "trap '' TERM; touch ready; while :; do sleep 0.1; done", grace=0.3)
+    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent")
+
+    process.stop(run)
+    record = end(run)
+
+    assert (record.signal, record.why) == (signal.SIGKILL, "stop")
+
+
+def test_an_agent_that_handles_the_request_ends_in_its_own_way(start: Start, tmp_path: Path) -> None:
+    run = start("sh", "-c", "trap 'exit 7' TERM; touch ready; while :; do sleep 0.05; done", grace=30.0)
+    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent")
+
+    process.stop(run)
+
+    assert end(run).exit_code == 7
+
+
+def test_too_much_output_ends_the_agent(start: Start) -> None:
+    record = end(start("sh", "-c", "while :; do echo 0123456789; done", output_bytes=100_000))
+
+    assert record.why == "output"
+
+
+def test_an_agent_that_nobody_comes_back_for_is_ended(start: Start) -> None:
+    record = end(start("sleep", "600", leash=1.0))
+
+    assert record.why == "leash"
+
+
+def test_an_agent_that_is_watched_is_not_on_the_leash(start: Start) -> None:
+    from components import durable
+
+    run = start("sleep", "3", leash=0.5)
+    with durable.locked(run.path / "watched"):
+        record = end(run)
+
+    assert (record.exit_code, record.why) == (0, None)
+
+
+def test_the_agent_outlives_a_killed_shim_and_is_seen_to_live(start: Start) -> None:
+    run = start("sleep", "600")
+    os.kill(pid_of(run, "shim"), signal.SIGKILL)
+    process_gone(run, "shim")
+
+    assert run.state() is RunState.ALIVE
+    fd = process.end_of(run)
+    assert fd is not None
+    os.close(fd)
+
+
+def test_when_shim_and_agent_are_killed_the_run_has_vanished_without_a_record(start: Start) -> None:
+    run = start("sleep", "600")
+    agent = pid_of(run, "agent")
+    os.kill(pid_of(run, "shim"), signal.SIGKILL)
+    os.kill(agent, signal.SIGKILL)
+
+    until(lambda: run.state() is RunState.VANISHED, "the free lock")
+
+    assert run.exit_record() is None
+
+
+def test_stopping_a_run_without_a_shim_kills_what_carries_its_cookie(start: Start) -> None:
+    run = start("sh", "-c", "setsid sleep 600 & sleep 600")
+    os.kill(pid_of(run, "shim"), signal.SIGKILL)
+    process_gone(run, "shim")
+
+    process.stop(run)
+
+    until(lambda: run.state() is RunState.VANISHED, "the agent's end")
+    assert living(run) == []
+
+
+def test_a_second_start_of_a_living_run_starts_nothing(start: Start) -> None:
+    run = start("sleep", "600")
+    agent = pid_of(run, "agent")
+
+    assert process.start(run, {}) is False
+    assert pid_of(run, "agent") == agent
+
+
+def test_an_agent_never_runs_before_its_pid_is_on_the_disk(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "1-a-1")
+    run.create(Command(argv=("touch", str(tmp_path / "ran"))), tmp_path, Limits(timeout=10))
+    (run.path / "pids.tmp").mkdir()
+    assert process.start(run, {"PATH": os.environ["PATH"]})
+
+    until(lambda: run.state() is not RunState.ALIVE, "the end of the shim")
+
+    assert not (tmp_path / "ran").exists()
+    assert run.state() is not RunState.VANISHED
+
+
+def test_the_identity_on_the_disk_is_that_of_the_living_process(start: Start) -> None:
+    run = start("sleep", "600")
+    pid_of(run, "agent")
+    agent = run.pids()["agent"]
+
+    fd = process.handle_of(agent)
+    assert fd is not None
+    os.close(fd)
+    for false in ({"start_ticks": agent.start_ticks - 1}, {"boot_id": "another"}, {"pid_namespace": 1}):
+        from dataclasses import replace
+
+        assert process.handle_of(replace(agent, **false)) is None  # type: ignore[arg-type]
+
+
+def test_the_environment_goes_to_the_agent_and_not_into_a_file(start: Start) -> None:
+    run = start("sh", "-c", 'echo "$SECRET $TMPDIR"', env={"SECRET": "s3cr3t-value"})
+    end(run)
+
+    assert run.out.read_text() == f"s3cr3t-value {run.temporary}\n"
+    assert "s3cr3t-value" not in (run.path / "spec.json").read_text()
+    assert json.loads((run.path / "spec.json").read_text()).keys() == {"argv", "cwd", "limits"}
+
+
+def process_gone(run: RunDirectory, who: str) -> None:
+    def gone() -> bool:
+        process.collect(run)
+        return not Path("/proc", str(run.pids()[who].pid)).exists()
+
+    until(gone, f"the end of the {who}")

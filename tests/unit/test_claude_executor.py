@@ -1,0 +1,147 @@
+"""The words of the Claude CLI, both ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from components.executors.claude import ClaudeExecutor
+from components.model import AgentRun
+
+RUN = AgentRun(prompt="Do it", directory=Path("/repo"), session_id="11111111-1111-4111-8111-111111111111", model="opus")
+EXECUTOR = ClaudeExecutor("/bin/claude")
+
+
+def line(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def value_of(argv: tuple[str, ...], flag: str) -> str:
+    return argv[argv.index(flag) + 1]
+
+
+def test_r1_the_prompt_goes_in_by_standard_input_in_print_mode() -> None:
+    command = EXECUTOR.command(RUN)
+
+    assert command.stdin == "Do it"
+    assert "-p" in command.argv
+    assert "Do it" not in command.argv
+
+
+def test_a_stream_of_messages_needs_verbose() -> None:
+    argv = EXECUTOR.command(RUN).argv
+
+    assert value_of(argv, "--output-format") == "stream-json"
+    assert "--verbose" in argv
+
+
+def test_the_session_is_named_before_the_start_and_resumed_afterwards_with_its_model() -> None:
+    first, second = EXECUTOR.command(RUN).argv, EXECUTOR.command(replace(RUN, resume=True)).argv
+
+    assert value_of(first, "--session-id") == RUN.session_id
+    assert value_of(second, "--resume") == RUN.session_id
+    assert "--session-id" not in second
+    assert value_of(second, "--model") == "opus"
+
+
+def test_r16_permissions_are_what_was_configured_and_never_skipped_unasked() -> None:
+    argv = EXECUTOR.command(replace(RUN, permission_mode="plan", allowed_tools=("Bash", "Edit"))).argv
+
+    assert value_of(argv, "--permission-mode") == "plan"
+    assert value_of(argv, "--allowedTools") == "Bash,Edit"
+    assert "--dangerously-skip-permissions" not in argv
+
+
+def test_neither_stray_mcp_servers_nor_the_repository_s_own_settings_come_in() -> None:
+    argv = EXECUTOR.command(RUN).argv
+
+    assert "--strict-mcp-config" in argv
+    assert value_of(argv, "--setting-sources") == "user"
+
+
+def test_limits_are_passed_on_when_they_are_set() -> None:
+    argv = EXECUTOR.command(replace(RUN, max_turns=7, max_budget_usd=2.5)).argv
+
+    assert value_of(argv, "--max-turns") == "7"
+    assert value_of(argv, "--max-budget-usd") == "2.5"
+    assert "--max-turns" not in EXECUTOR.command(RUN).argv
+
+
+def test_the_verdict_is_is_error_and_not_the_subtype() -> None:
+    result = EXECUTOR.result([line(type="result", subtype="success", is_error=True, result="API Error: 529")], None)
+
+    assert result is not None
+    assert result.is_error
+    assert result.text == "API Error: 529"
+
+
+def test_the_last_of_several_results_counts() -> None:
+    lines = [
+        line(type="result", is_error=False, result="started it in the background"),
+        line(type="system", subtype="init"),
+        line(type="result", is_error=True, result="it failed"),
+    ]
+
+    result = EXECUTOR.result(lines, None)
+
+    assert result is not None
+    assert result.is_error
+
+
+def test_noise_torn_lines_and_unknown_messages_are_passed_over() -> None:
+    lines = [
+        b"Warning: a line that is no JSON \xff",
+        b'["result"]',
+        line(type="news", result="?"),
+        line(type="result", is_error=False, result="done", total_cost_usd=0.25),
+        b'{"type":"result","is_error":tr',
+    ]
+
+    result = EXECUTOR.result(lines, None)
+
+    assert result is not None
+    assert not result.is_error
+    assert result.cost_usd == 0.25
+
+
+def test_a_result_without_is_error_is_no_success() -> None:
+    result = EXECUTOR.result([line(type="result", subtype="success")], None)
+
+    assert result is not None
+    assert result.is_error
+
+
+def test_no_result_line_is_no_result() -> None:
+    assert EXECUTOR.result([line(type="system", subtype="init")], None) is None
+
+
+def test_tokens_tools_and_denials_are_counted() -> None:
+    call = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {}}
+    lines = [
+        line(type="assistant", message={"content": [call]}),
+        line(type="assistant", message={"content": [{"type": "text", "text": "hi"}, call]}),
+        line(
+            type="result",
+            is_error=False,
+            usage={"input_tokens": 12, "output_tokens": 3, "cache_read_input_tokens": 5},
+            modelUsage={"claude-opus": {}},
+            permission_denials=[{"tool_name": "Write"}],
+        ),
+    ]
+
+    result = EXECUTOR.result(lines, None)
+
+    assert result is not None
+    assert (result.tool_calls, result.input_tokens, result.output_tokens, result.cache_read_tokens) == (2, 12, 3, 5)
+    assert result.model == "claude-opus"
+    assert result.denied_tools == ("Write",)
+
+
+def test_odd_shapes_of_a_result_are_survived() -> None:
+    odd = line(type="result", is_error=False, usage=[], modelUsage="x", permission_denials={}, errors=3, num_turns="9")
+
+    result = EXECUTOR.result([odd], None)
+
+    assert result is not None
+    assert result.num_turns == 0

@@ -1,0 +1,100 @@
+"""What an agent's end means."""
+
+from __future__ import annotations
+
+import pytest
+
+from components import policy
+from components.model import AgentResult, ExitRecord
+from components.policy import Action
+from components.states import Reason, Role, TaskStatus
+
+DONE = AgentResult(is_error=False, text="All done.")
+EXIT_0 = ExitRecord(exit_code=0, signal=None)
+
+
+def ended(exit_code: int | None = None, signal: int | None = None, why: str | None = None) -> ExitRecord:
+    return ExitRecord(exit_code=exit_code, signal=signal, why=why)
+
+
+@pytest.mark.parametrize(
+    ("record", "result", "reason"),
+    [
+        (EXIT_0, DONE, Reason.SUCCEEDED),
+        (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=529), Reason.AGENT_FAILED),
+        (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=401), Reason.AUTH_FAILED),
+        (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=429), Reason.RATE_LIMITED),
+        (ended(1), AgentResult(is_error=True, subtype="error_max_turns"), Reason.BUDGET_EXHAUSTED),
+        (EXIT_0, AgentResult(is_error=True, subtype="error_during_execution"), Reason.AGENT_FAILED),
+        (EXIT_0, None, Reason.AGENT_FAILED),
+        (ended(127), None, Reason.AGENT_MISSING),
+        (ended(143), None, Reason.KILLED),
+        (ended(None, 9), None, Reason.KILLED),
+        (ended(None, 15, "timeout"), None, Reason.TIMED_OUT),
+        (ended(143, None, "stop"), None, Reason.RUNNER_STOPPED),
+        (ended(143, None, "output"), None, Reason.OUTPUT_LIMIT),
+        (ended(143, None, "leash"), None, Reason.KILLED),
+        (None, None, Reason.KILLED),
+    ],
+)
+def test_the_reason_comes_from_what_was_seen(
+    record: ExitRecord | None, result: AgentResult | None, reason: Reason
+) -> None:
+    assert policy.judge(record, result).reason is reason
+
+
+def test_a_result_line_is_a_second_witness_when_the_shim_was_killed() -> None:
+    assert policy.judge(None, DONE).reason is Reason.SUCCEEDED
+
+
+def test_an_unknown_end_is_never_a_success() -> None:
+    for record in (None, EXIT_0, ended(0, None, "stop"), ended(None, 9)):
+        assert policy.judge(record, None).reason is not Reason.SUCCEEDED
+
+
+def test_every_reason_has_an_action_and_words() -> None:
+    assert set(policy.ACTIONS) == set(Reason)
+    assert set(policy.WORDS) == set(Reason)
+
+
+@pytest.mark.parametrize("reason", [Reason.KILLED, Reason.AGENT_FAILED, Reason.RATE_LIMITED])
+def test_the_last_attempt_that_fails_parks_the_task(reason: Reason) -> None:
+    assert policy.action(reason, 2, 3) in (Action.RESUME, Action.RETRY)
+    assert policy.action(reason, 3, 3) is Action.PARK
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_r8_every_status_for_every_role_is_one_that_the_server_knows(role: Role) -> None:
+    known = {"pending", "created", "under_work", "dev_done", "qa_done", "documentation_done", "committed", "evaluation"}
+    for reason in Reason:
+        for attempt in (1, 3):
+            assert set(policy.destinations(reason, role, attempt, 3)) <= known
+
+
+def test_success_is_dev_done_for_developers_and_qa_done_for_qa() -> None:
+    assert policy.destinations(Reason.SUCCEEDED, Role.BACKEND_DEV, 1, 3) == (TaskStatus.DEV_DONE,)
+    assert policy.destinations(Reason.SUCCEEDED, Role.QA, 1, 3) == (TaskStatus.QA_DONE,)
+
+
+def test_qa_that_rejects_sends_the_task_back_to_the_developers() -> None:
+    result = AgentResult(is_error=False, text="The suite fails.\nQA: REJECTED - test_sum fails")
+
+    verdict = policy.judge(EXIT_0, result, role=Role.QA)
+
+    assert verdict.reason is Reason.REJECTED
+    assert policy.destinations(verdict.reason, Role.QA, 1, 3) == (TaskStatus.CREATED,)
+
+
+def test_only_the_last_line_of_qa_decides() -> None:
+    result = AgentResult(is_error=False, text="It said QA: REJECTED before\nQA: PASSED")
+
+    assert policy.judge(EXIT_0, result, role=Role.QA).reason is Reason.SUCCEEDED
+
+
+def test_a_lost_claim_sets_no_status_at_all() -> None:
+    assert policy.destinations(Reason.LOST_CLAIM, Role.BACKEND_DEV, 1, 3) == ()
+
+
+def test_r14_the_backoff_doubles_and_is_capped() -> None:
+    assert [policy.backoff(times) for times in (1, 2, 3)] == [30, 60, 120]
+    assert policy.backoff(1000) == policy.BACKOFF_CAP_SECONDS
