@@ -33,6 +33,7 @@ class Api:
         self.base = f"{url}/api/v1"
         self.root = url
         self.session = requests.Session()
+        self.session.trust_env = False
         self.session.headers["X-API-Key"] = key
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> requests.Response:
@@ -133,7 +134,7 @@ class PmServer:
 
     def _start(self) -> None:
         environment = {**os.environ, "HEADLESS_PM_API_KEY": KEY, "HEADLESS_PM_HOME": str(self._home)}
-        program = [sys.executable, "-c", "from components.cli.pm import command; command()", "serve"]
+        program = [sys.executable, "-m", "components.cli", "pm", "serve"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*program, "--port", str(self.port), "--db", str(self.database), *self._args],

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from components import durable
 from components.errors import ConfigError
-from components.headless_pm import document_routes, history_routes, task_routes, team_routes
+from components.headless_pm import document_routes, faults, history_routes, task_routes, team_routes
 from components.headless_pm.gate import Gate
 from components.headless_pm.office import Office, authorized
 from components.headless_pm.settings import Settings
@@ -46,9 +46,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(history_routes.context_router(settings.defects), prefix=PREFIX)
     app.include_router(history_routes.open_routes)
     app.add_middleware(Gate, delay=settings.defects.delay or 0.0)
+    if settings.faults:
+        _add_faults(app)
     if not settings.defects.plain_500:
         app.add_exception_handler(Exception, _internal_error)
     return app
+
+
+def _add_faults(app: FastAPI) -> None:
+    app.state.mischief = faults.Mischief()
+    app.include_router(faults.routes, dependencies=[Depends(authorized)])
+    app.add_middleware(faults.Saboteur, mischief=app.state.mischief)
 
 
 @asynccontextmanager

@@ -131,6 +131,11 @@ def defects(*, real: bool = False, generation: str = "main", named: Iterable[str
     return replace(Defects(), **chosen)
 
 
+def described() -> str:
+    """Return every switch with its meaning, a line each."""
+    return "\n".join(f"{switch.name:18} {switch.metadata['help']}" for switch in fields(Defects))
+
+
 def _parsed(name: str, value: str) -> bool | float | None:
     switch = next((one for one in fields(Defects) if one.name == name), None)
     if switch is None:
