@@ -1,0 +1,160 @@
+"""Every setting of the runner, as a table.
+
+A new setting is one row here with one field of the same name in `config.Config`. The reader, the messages,
+`config show`, `config init` and docs/configuration.md follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from components.api_url import ApiUrl
+from components.setting import Setting
+from components.setting_kinds import Argv, Choice, FilePath, Flag, Names, Number, PerLevel, Text
+from components.states import Level, Role
+
+CONFIG_VARIABLE = "HEADLESS_PM_CONFIG"
+FULLSTACK = "; a Headless PM server has no such role: run two agents, frontend_dev and backend_dev"
+NO_MODELS: Mapping[str, str] = MappingProxyType({})
+MODELS: Mapping[str, str] = MappingProxyType({"junior": "sonnet", "senior": "sonnet", "principal": "opus"})
+TOOLS = ("Bash", "Edit", "Write", "Read", "Glob", "Grep", "NotebookEdit", "TodoWrite")
+PERMISSION_MODES = ("acceptEdits", "auto", "bypassPermissions", "manual", "default", "dontAsk", "plan")
+
+ROLE = Choice(tuple(Role), Role, dict.fromkeys(("fullstack_dev", "fullstack", "full_stack_dev"), FULLSTACK))
+AGENT_ID = Text(
+    "1 to 64 of the characters A-Z a-z 0-9 _ . @ -, a letter or a digit first",
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"),
+)
+API_KEY = Text("printable characters without spaces", re.compile(r"[!-~]{1,4096}"))
+EXECUTOR = Text("the name of an executor, such as claude or command", re.compile(r"[a-z][a-z0-9_]{0,63}"))
+VARIABLES = Names("names of environment variables, such as [CI, GOFLAGS]", re.compile(r"[A-Za-z_][A-Za-z0-9_]*"))
+DIRECTORY = FilePath("directory")
+SECONDS = Number(0.1, 30 * 86400, "seconds")
+COUNT = Number(1, 1_000_000, whole=True)
+HEARTBEAT = Number(0.1, 900, "seconds")  # half of the 1800 s after which a server forgets a silent agent's locks
+SETTLE = Number(0.5, 60, "seconds")  # below half a second two agents were seen to believe that they hold one task
+
+AGENT = (
+    Setting("role", ROLE, None, "Whose tasks to take; `run` needs it."),
+    Setting("level", Choice(tuple(Level), Level), Level.SENIOR, "The hardest tasks to take."),
+    Setting(
+        "agent_id",
+        AGENT_ID,
+        "",
+        "The agent's name at the server, its own among all agents on all machines: agents of one name share locks.",
+        derived="`<role>_001`",
+    ),
+)
+SERVER = (
+    Setting(
+        "api_url",
+        ApiUrl(),
+        "http://localhost:6969",
+        "Where the Headless PM server is.",
+        ("HEADLESS_PM_API_URL", "HEADLESS_PM_URL"),
+    ),
+    Setting(
+        "api_key",
+        API_KEY,
+        "",
+        "The server's key; also searched for in `.env` of the repository and of the current directory.",
+        ("HEADLESS_PM_API_KEY", "API_KEY_HEADLESS_PM", "API_KEY"),
+        secret=True,
+    ),
+    Setting("api_key_file", FilePath("file"), None, "A private file (0600) with nothing but the key."),
+    Setting("heartbeat_interval", HEARTBEAT, 240.0, "How often to tell the server that the agent lives."),
+    Setting(
+        "settle",
+        SETTLE,
+        1.0,
+        "The wait between a lock and the look whose it is; there is none where the server's locks are atomic.",
+    ),
+)
+PLACES = (
+    Setting("home", FilePath(), Path("~/.headless-pm"), "State, logs and `config.yaml`."),
+    Setting(
+        "repository",
+        DIRECTORY,
+        None,
+        "The git repository to work in.",
+        flag="--repo",
+        derived="the current directory",
+    ),
+    Setting("worktree_base", FilePath(), None, "Where worktrees are made.", derived="`.worktrees` in the repository"),
+    Setting(
+        "team_roles",
+        DIRECTORY,
+        None,
+        "Role instructions: `<role>_<level>.md` or `<role>.md`.",
+        derived="searched for near the repository, else built in",
+    ),
+    Setting(
+        "hooks_directory",
+        DIRECTORY,
+        None,
+        "Hooks by moment: `pre_task.py`, `post_task.py`, `health_check.py`.",
+        flag="--hooks-dir",
+        derived="the hooks that come with the runner",
+    ),
+)
+QUEUE = (
+    Setting("poll_interval", Number(0.1, 86400, "seconds"), 5.0, "How long to rest when there is no task."),
+    Setting("idle_timeout", SECONDS, None, "Exit after so long without a task."),
+    Setting("max_tasks", COUNT, None, "Exit after so many tasks."),
+    Setting("single_task", Flag(), False, "Do one task and exit."),
+    Setting("max_attempts", Number(1, 100, whole=True), 3, "How often a task is tried before it is parked."),
+    Setting(
+        "on_term",
+        Choice(("leave", "wait", "stop")),
+        "leave",
+        "What the first SIGTERM does to a working agent: leave it to the next start, wait for it, or stop it.",
+    ),
+    Setting("hook_timeout", SECONDS, 30.0, "How long a hook may take."),
+    Setting("health_check_interval", SECONDS, 300.0, "How often the health check hook runs."),
+)
+PROGRAM = (
+    Setting(
+        "executor",
+        EXECUTOR,
+        "",
+        "Which kind of agent does the work.",
+        derived="claude, or command where agent_command is set",
+    ),
+    Setting("agent_command", Argv(), (), "Any program to do the work instead of Claude.", ("AGENT_COMMAND",)),
+    Setting(
+        "claude_path",
+        FilePath("file"),
+        None,
+        "The Claude CLI.",
+        derived="searched for: PATH, npm, ~/.claude/local, ~/.local/bin, Homebrew, claude-agent-sdk",
+    ),
+    Setting("claude_timeout", SECONDS, 600.0, "How long one attempt of an agent may take."),
+    Setting("models", PerLevel(), MODELS, "The model for each level of a task."),
+    Setting("fallback_models", PerLevel(), NO_MODELS, "The model for each level while the first is overloaded."),
+    Setting("permission_mode", Choice(PERMISSION_MODES), "acceptEdits", "What the Claude CLI may do unasked."),
+    Setting("allowed_tools", Names(), TOOLS, "Tools that need no permission."),
+    Setting("disallowed_tools", Names(), (), "Tools that are refused."),
+    Setting("max_turns", COUNT, None, "How many requests to the model one attempt may make."),
+    Setting("max_budget_usd", Number(0.01, 1_000_000, "USD"), None, "What one attempt may cost."),
+    Setting("environment", VARIABLES, (), "Environment variables that the agent may see besides the usual ones."),
+)
+TERMINAL = (
+    Setting("interactive", Flag(), False, "Ask the operator on the terminal when a hook fails."),
+    Setting("verbosity", Number(-2, 3, whole=True), 0, "How much is said; below 0 is quiet."),
+    Setting("log_json", Flag(), False, "Write log lines as JSON."),
+)
+GROUPS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
+    {
+        "The agent": AGENT,
+        "The Headless PM server": SERVER,
+        "Places": PLACES,
+        "Taking tasks": QUEUE,
+        "The agent's program": PROGRAM,
+        "The terminal": TERMINAL,
+    }
+)
+SETTINGS: tuple[Setting, ...] = tuple(setting for group in GROUPS.values() for setting in group)
+BY_NAME: Mapping[str, Setting] = MappingProxyType({setting.name: setting for setting in SETTINGS})
