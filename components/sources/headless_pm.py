@@ -1,0 +1,191 @@
+"""The Headless PM server as a source of tasks.
+
+Its `next` locks nothing, its lock may tell two callers that they have it, and it cannot be asked for one task: so
+whoever asks for a lock looks afterwards, and a look goes through lists where the server is an original one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+
+from components import pm_wire
+from components.errors import SourceUnavailable, TaskTaken, UnsafeName
+from components.http import Request
+from components.model import Task
+from components.pm_api import API, PmApi, data_of
+from components.pm_lists import PmLists
+from components.ports import Alarm, Change, Registration
+from components.states import Level, Role, TaskStatus
+
+logger = logging.getLogger(__name__)
+
+HISTORY_LENGTH = 500
+TITLE_LIMIT = 200
+TEXT_LIMIT = 50_000
+WARNED_LIMIT = 1_000
+# The statuses that `next` hands out; to QA those of any role and difficulty.
+CLAIMABLE: Mapping[str, tuple[TaskStatus, ...]] = MappingProxyType({Role.QA: (TaskStatus.DEV_DONE,)})
+CLAIMABLE_BY_OTHERS = (TaskStatus.CREATED, TaskStatus.APPROVED)
+
+
+class HeadlessPm:
+    """One agent's view of a Headless PM server. `timeout` (seconds) bounds an answer, `wait` sleeps between tries."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        agent_id: str,
+        role: str,
+        level: str,
+        *,
+        timeout: float = 15.0,
+        wait: Callable[[float], object],
+    ) -> None:
+        self._api = PmApi(url, api_key, agent_id, role, level, timeout=timeout, wait=wait)
+        self._lists = PmLists(self._api)
+        self._role = role
+        self._level = level
+        self._capabilities: frozenset[str] | None = None
+        self._warned: set[str] = set()
+
+    def register(self) -> Registration:
+        """Sign in, or keep the locks alive; returns what the server has stored, which may be another role."""
+        self._capabilities = None  # another version may have been started at the address
+        return self._api.register()
+
+    def next_task(self, refused: Collection[str] = ()) -> Task | None:
+        """Return a free task for our role and level, without locking it.
+
+        The server is not asked to wait for one: each waiting request occupies one of its 40 threads.
+        """
+        query = {"role": self._role, "level": self._level, "timeout": "0"}
+        offered = self._api.get("/tasks/next", query, lambda data: data)
+        if offered is None:
+            return None
+        task = self._readable(offered)
+        return task if task is not None and task.id not in refused else self._first_claimable(refused)
+
+    def look(self, task: Task) -> Task | None:
+        """Return the task as it is now, or None when it is gone or its id was given to another task."""
+        if "get_task" in self.capabilities():
+            request = Request("GET", f"{API}/tasks/{_id(task)}")
+            answer = self._api.ask(request)
+            if answer.status == 404:
+                return None
+            if answer.status != 405:
+                return _same(task, self._api.read(request, answer, self._api.parse_task))
+            self._capabilities = None  # an original server stands at the address now
+        row = self._lists.find(task)
+        if row is None:
+            return None
+        try:
+            return _same(task, self._api.parse_task(row))
+        except ValueError as error:
+            raise SourceUnavailable(f"{self._api.url}: task {task.id} cannot be read: {error}") from error
+
+    def lock(self, task: Task) -> None:
+        """Ask for the lock. Raises TaskTaken on 409, also when the holder is us. Success proves nothing: look."""
+        request, answer = self._api.act("POST", f"/tasks/{_id(task)}/lock")
+        if answer.status == 409:
+            raise TaskTaken(f"task {task.id} has a lock already; look whose it is")
+        self._api.read(request, answer, self._api.parse_task)
+
+    def unlock(self, task: Task) -> bool:
+        """Give the lock back where the server has a way to do it; False where it has none."""
+        if "unlock" not in self.capabilities():
+            return False
+        self._api.read(*self._api.act("POST", f"/tasks/{_id(task)}/unlock"), pm_wire.accept)
+        return True
+
+    def set_status(self, task: Task, status: str) -> Task:
+        """Move the task and return it as it is then. No notes are sent: they would replace all comments.
+
+        A spelling that the server does not know (422) has moved nothing, so the other one may be tried.
+        """
+        usual, other = self._api.spellings(status)
+        request, answer = self._api.act("PUT", f"/tasks/{_id(task)}/status", {"status": usual})
+        if answer.status == 422 and pm_wire.complains_of(data_of(answer), "status"):
+            again, second = self._api.act("PUT", f"/tasks/{_id(task)}/status", {"status": other})
+            request, answer = (request, answer) if second.status == 422 else (again, second)
+        moved = self._api.read(request, answer, lambda data: self._api.parse_task(pm_wire.member(data, "task")))
+        if moved.id != task.id:
+            raise SourceUnavailable(f"{self._api.url}: moved task {moved.id} for {task.id}; outcome unknown: look")
+        return moved
+
+    def comment(self, task: Task, text: str) -> None:
+        """Append a comment to the task's notes; what is over 50,000 characters is cut."""
+        body = {"comment": pm_wire.outgoing(text, TEXT_LIMIT)}
+        self._api.read(*self._api.act("POST", f"/tasks/{_id(task)}/comment", body), pm_wire.accept)
+
+    def history(self, task: Task) -> list[Change]:
+        """Return the task's changes among the last 500 of the whole server, newest first."""
+        limit = {"limit": str(HISTORY_LENGTH)}
+        return self._api.get("/changelog", limit, lambda data: pm_wire.parse_changes(data, task))
+
+    def alarm(self, alarm: Alarm) -> None:
+        """Publish a critical issue; it begins with the names of whom the server shall tell."""
+        mentions = " ".join(f"@{name}" for name in alarm.mentions)
+        body = {
+            "doc_type": "critical_issue",
+            "title": pm_wire.one_line(alarm.title, TITLE_LIMIT),
+            "content": pm_wire.outgoing(f"{mentions}\n\n{alarm.content}" if mentions else alarm.content, TEXT_LIMIT),
+        }
+        self._api.read(*self._api.act("POST", "/documents", body, actor="author_id"), pm_wire.accept)
+
+    def capabilities(self) -> frozenset[str]:
+        """Return what the server offers beyond the original, which offers nothing; asked once per registration."""
+        known = self._capabilities
+        if known is None:
+            answer = self._api.ask(Request("GET", "/health"))
+            # A refusal or a page there is that of a proxy which serves the API only.
+            known = pm_wire.parse_capabilities(data_of(answer)) if answer.is_success else frozenset()
+            self._capabilities = known
+        return known
+
+    def _first_claimable(self, refused: Collection[str]) -> Task | None:
+        """Return the oldest task that `next` would hand out if the refused ones were not there."""
+        any_role = self._role == Role.QA
+        free = [
+            task
+            for status in CLAIMABLE.get(self._role, CLAIMABLE_BY_OTHERS)
+            for row in self._lists.rows(status, "" if any_role else self._role)
+            if (task := self._readable(row)) is not None
+            if task.status == status and task.locked_by is None and task.id not in refused
+            if any_role or (task.role == self._role and _is_within(task.level, self._level))
+        ]
+        return min(free, key=lambda task: (task.created_at, int(task.id)), default=None)
+
+    def _readable(self, data: object) -> Task | None:
+        """Return the task of a row, or None, with one warning per id, when it makes no sense."""
+        try:
+            return self._api.parse_task(data)
+        except ValueError as error:
+            name = pm_wire.one_line(repr(data.get("id") if isinstance(data, dict) else data), 60)
+            if name not in self._warned and len(self._warned) < WARNED_LIMIT:
+                self._warned.add(name)
+                logger.warning("%s: task %s is left alone, it cannot be read: %s", self._api.url, name, error)
+            return None
+
+
+def _id(task: Task) -> str:
+    """Return the id as part of an address. Raises UnsafeName for one that is not a number."""
+    try:
+        return pm_wire.task_id(task.id)
+    except ValueError as error:
+        raise UnsafeName(str(error)) from error
+
+
+def _same(task: Task, found: Task) -> Task | None:
+    """Return what was found, unless the id has been given to another task since."""
+    is_other = task.created_at and found.created_at and task.created_at != found.created_at
+    return None if is_other or found.id != task.id else found
+
+
+def _is_within(difficulty: str, level: str) -> bool:
+    """Return whether an agent of a level may do a task; a difficulty that we do not know is for principals."""
+    levels = list(Level)
+    known = difficulty in levels and level in levels
+    return level == Level.PRINCIPAL or (known and levels.index(Level(difficulty)) <= levels.index(Level(level)))
