@@ -18,6 +18,7 @@ from components.pulse import Pulse
 from components.redact import Redactor
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
+from components.states import Role
 from components.task_persistence import TaskPersistence
 from components.task_runner import TaskRunner
 from components.terminal_ui import TerminalUI
@@ -43,6 +44,7 @@ class AdvancedAgentRunner:
         Raises ConfigError, AgentIdInUse, AgentMissing, NotARepository and Unauthorized before anything is changed.
         """
         repository = git.require_repository(self.config.repository)
+        self._instructions()
         executor = self._executor()
         self.journal.hold()
         tools = self._tools(repository, executor)
@@ -86,6 +88,13 @@ class AdvancedAgentRunner:
         path = discovery.find_claude(self.environment, home, self.config.claude_path)
         self.ui.info(f"Claude CLI {discovery.claude_version(path, self.environment)} at {path}")
         return executors.find("claude", {"claude_path": path})
+
+    def _instructions(self) -> None:
+        """See that the role's instructions can be read, before a task is taken."""
+        config = self.config
+        team_roles = discovery.find_team_roles(config.team_roles, config.repository, config.home)
+        found = discovery.role_instructions(Role(str(config.role)), config.level, team_roles)
+        self.ui.debug(f"Role instructions: {found.origin}")
 
     def _register(self, tools: Tools) -> None:
         """Sign in, and compare what the server has stored with what was asked for: it keeps the first it was told."""

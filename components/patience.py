@@ -37,7 +37,7 @@ class Patience:
         retrying = Retrying(
             retry=retry_if_exception_type(SourceUnavailable),
             wait=wait_random_exponential(multiplier=1, max=LONGEST_REST_SECONDS),
-            sleep=self._signals.wait,
+            sleep=self._rest,
             stop=is_over,
             before_sleep=self._say,
         )
@@ -49,6 +49,9 @@ class Patience:
             self._is_out = False
             self._ui.success("The source of tasks answers again")
         return value
+
+    def _rest(self, seconds: float) -> None:
+        self._signals.wait(seconds)
 
     def _say(self, state: RetryCallState) -> None:
         if not self._is_out and state.outcome is not None:

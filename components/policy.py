@@ -172,4 +172,4 @@ def destinations(reason: Reason, role: str, attempt: int, max_attempts: int) -> 
 
 def backoff(times: int) -> float:
     """Return how many seconds to leave a task alone that was tried so often: 30 s doubled each time, 15 min at most."""
-    return min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(times - 1, 10))
+    return min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2.0 ** min(times - 1, 10))

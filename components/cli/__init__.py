@@ -86,14 +86,15 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. No mistake of a user's ends in a traceback."""
     try:
-        code = group.main(args=arguments, prog_name=program_name(), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as shown:
-        shown.show()
-        code = 2
+        words = sys.argv[1:] if arguments is None else arguments
+        with group.make_context(program_name(), list(words)) as context:
+            code = group.invoke(context)
+    except click.exceptions.Exit as end:
+        code = end.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         code = 130
     except errors.RunnerError as error:
         say(f"Error: {error}")

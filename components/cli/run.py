@@ -38,17 +38,17 @@ Signals:
 
 
 @click.command(name="run", help=HELP)
-@click.option("--role", type=click.Choice(list(Role)), help="Whose tasks to take.  [required]")
+@click.option("--role", metavar="ROLE", help=f"Whose tasks to take: {', '.join(Role)}.  [required]")
 @click.option("--agent-id", metavar="ID", help="The agent's name, its own among all agents.  [default: <role>_001]")
-@click.option("--level", type=click.Choice(list(Level)), help="The hardest tasks to take.  [default: senior]")
+@click.option("--level", metavar="LEVEL", help=f"The hardest tasks to take: {', '.join(Level)}.  [default: senior]")
 @click.option("--single-task", is_flag=True, help="Do one task and exit: 0 done, 1 not done, 3 there was none.")
-@click.option("--max-tasks", type=int, metavar="N", help="Exit after N tasks.")
-@click.option("--poll-interval", type=float, metavar="SECONDS", help="How long to rest without tasks.  [default: 5]")
-@click.option("--idle-timeout", type=float, metavar="SECONDS", help="Exit after so long without a task.")
+@click.option("--max-tasks", metavar="N", help="Exit after N tasks.")
+@click.option("--poll-interval", metavar="SECONDS", help="How long to rest without tasks.  [default: 5]")
+@click.option("--idle-timeout", metavar="SECONDS", help="Exit after so long without a task.")
 @click.option("--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]")
 @click.option("--hooks-dir", "hooks_directory", metavar="DIR", help="The hooks.  [default: those that come with it]")
 @click.option("--executor", metavar="NAME", help="Which kind of agent does the work.  [default: claude]")
-@click.option("--on-term", type=click.Choice(["leave", "wait", "stop"]), help="What SIGTERM does to a working agent.")
+@click.option("--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to a working agent.  [default: leave]")
 @click.option("--interactive", is_flag=True, help="Ask on the terminal when a hook fails.")
 @click.option(
     "--config", "file", metavar="FILE", type=Path, help="A configuration file.  [default: config.yaml in the home]"
@@ -57,7 +57,7 @@ Signals:
 @click.option("--quiet", "-q", count=True, help="Say less: warnings and errors only.")
 @click.option("--log-json", is_flag=True, help="Write each line as JSON.")
 @click.pass_context
-def command(context: click.Context, file: Path | None, verbose: int, quiet: int, **_settings: object) -> int:
+def command(context: click.Context, /, file: Path | None, verbose: int, quiet: int, **_settings: object) -> int:
     """Load the configuration, run, and tell by the exit code how it went."""
     from components.app import AdvancedAgentRunner, redactor
     from components.config import load
@@ -76,6 +76,7 @@ def command(context: click.Context, file: Path | None, verbose: int, quiet: int,
         json_lines=config.log_json,
         redact=redactor(config),
         interactive=config.interactive,
+        environ=os.environ,
     )
     for warning in loaded.warnings:
         ui.warning(warning)

@@ -103,5 +103,5 @@ def test_the_earlier_runner_s_shape_is_understood_as_a_claim_to_be_made() -> Non
 def test_a_hostile_task_id_in_an_earlier_runner_s_file_is_refused() -> None:
     legacy = {"task_id": "../../x", "agent_id": "a", "locked_at": "2026-11-21T08:54:11", "task_data": {}}
 
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError, match="id"):
         journal_format.parse(json.dumps(legacy).encode())
