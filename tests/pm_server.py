@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ class Api:
             assert answer.status_code == 200, answer.text
             made = answer.json()["task"]
         return made
+
+    def clear(self) -> None:
+        """Delete all epics with their features and tasks."""
+        for epic in self.get("/epics").json():
+            assert self.register("pm_1", "pm", "principal").status_code == 200
+            assert self.call("DELETE", f"/epics/{epic['id']}", agent_id="pm_1").status_code == 200
 
     def tasks(self, **query: Any) -> list[dict[str, Any]]:
         """Return the list of tasks."""
@@ -192,6 +199,21 @@ class PmServer:
     def start(self) -> None:
         """Start a server that was stopped or killed."""
         self._start()
+
+
+def at_once(pm: PmServer, callers: int, ask: Callable[[Api, int], requests.Response]) -> list[int]:
+    """Let many callers, each with a connection of its own, ask at the same instant; return the status codes."""
+    barrier = threading.Barrier(callers)
+
+    def call(number: int) -> int:
+        api = Api(pm.url, pm.key)
+        with api.session:
+            api.get("//health")
+            barrier.wait(30)
+            return ask(api, number).status_code
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(call, range(callers)))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Draft:
     @property
     def text(self) -> str:
         """Return the description as the server gets it: the key is its last line."""
-        return f"{self.description}\n\nKey: {self.key}".lstrip() if self.key else self.description
+        return f"{self.description.rstrip()}\n\nKey: {self.key}".lstrip() if self.key else self.description
 
 
 class Desk:

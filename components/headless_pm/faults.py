@@ -129,7 +129,7 @@ def endpoint(path: str) -> str:
 
 
 class Saboteur:
-    """Stands between the network and the application, and applies the faults."""
+    """Stands between uvicorn and the application, and applies the faults. Nothing may stand before it: see `_cut`."""
 
     def __init__(self, app: ASGIApp, mischief: Mischief) -> None:
         self._app = app
