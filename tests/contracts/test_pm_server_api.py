@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -357,11 +358,13 @@ def test_an_answer_is_not_held_back_by_the_network_stack(api: Api) -> None:
     """A listener that asyncio does not know for TCP gets no TCP_NODELAY: each answer took 40 ms."""
     api.get("/agents")
 
-    started = time.monotonic()
-    for _ in range(20):
+    seconds = []
+    for _ in range(21):
+        started = time.monotonic()
         api.get("/agents")
+        seconds.append(time.monotonic() - started)
 
-    assert time.monotonic() - started < 20 * 0.03
+    assert statistics.median(seconds) < 0.035
 
 
 def test_a_body_of_more_than_8_mb_is_refused_announced_or_not(api: Api) -> None:
