@@ -63,9 +63,9 @@ def remove_temporary(payload: dict[str, Any]) -> None:
     """Remove the run's temporary directory. One that leads elsewhere, by a link on the way, is left alone."""
     if not payload.get("temporary_directory"):
         return
-    temporary = Path(payload["temporary_directory"])
-    runs = Path(payload["home"], "runs").resolve()
-    if temporary.is_symlink() or runs not in temporary.resolve().parents:
+    temporary, runs = Path(payload["temporary_directory"]), Path(payload["home"], "runs")
+    inside = temporary.is_relative_to(runs) and temporary != runs
+    if not inside or temporary.resolve() != runs.resolve() / temporary.relative_to(runs):
         raise Failed(f"temporary_directory: {temporary} is not a directory inside {runs}; look at it and remove it")
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(temporary)

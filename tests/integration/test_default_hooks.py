@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from components import durable
 from components.hook_payload import Moment, health_moment, task_moment
 from components.hook_runner import Decision, HookRunner
 from components.model import Held, Task, Verdict, Workspace
 from components.states import Complexity, Phase, Reason
+from tests.waiting import until
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 GO, NO, LATER = 0, 1, 75
@@ -113,6 +115,11 @@ def health(home: Path) -> Mapping[str, object]:
         task_id=None,
         uptime=5.0,
     )
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+    return any(str(pid) in words for words in waiting)
 
 
 def logged(home: Path) -> list[dict[str, object]]:
@@ -279,6 +286,14 @@ class TestPreTask:
         assert run("pre_task", before(home / "linked", home), home).returncode == LATER
         assert run("pre_task", before(repository, home), home).returncode == GO
 
+    def test_looking_does_not_write_the_index(self, repository: Path, home: Path) -> None:
+        index = repository / ".git" / "index"
+        known = index.read_bytes()
+        os.utime(repository / "file", (1, 1))  # git would note the new time
+
+        assert run("pre_task", before(repository, home), home).returncode == GO
+        assert index.read_bytes() == known
+
     def test_a_file_system_monitor_of_the_repository_is_not_run(self, repository: Path, home: Path) -> None:
         monitor = home / "monitor"
         monitor.write_text(f"#!/bin/sh\ntouch {home}/ran\n")
@@ -364,6 +379,19 @@ class TestPostTask:
 
         assert {line["claim"] for line in logged(home)} == {f"c{number}" for number in range(8)}
 
+    def test_one_waits_while_another_is_at_the_log(self, home: Path) -> None:
+        (home / "logs").mkdir()
+        (home / "payload").write_text(json.dumps(after(home, run="")))
+        with durable.locked(home / "logs" / "tasks.log.lock"), (home / "payload").open("rb") as payload:
+            child = subprocess.Popen(
+                [sys.executable, str(HOOKS / "post_task.py")], stdin=payload, stdout=subprocess.DEVNULL
+            )
+            until(lambda: waits_for_a_lock(child.pid), "the hook waits for the lock")
+            assert not (home / "logs" / "tasks.log").exists()
+
+        assert child.wait(60) == 0
+        assert len(logged(home)) == 1
+
     def test_a_log_that_is_a_link_is_not_written_through(self, home: Path) -> None:
         (home / "logs").mkdir()
         (home / "logs" / "tasks.log").symlink_to(home / "precious")
@@ -399,6 +427,16 @@ class TestPostTask:
         assert precious.exists() is (link != "runs")
         assert done.returncode == (0 if link == "runs" else 1)
         assert len(logged(home)) == 1
+
+    @pytest.mark.parametrize("link", ["17-c1-1", "17-c1-1/tmp"])
+    def test_a_link_to_another_run_saves_that_run(self, home: Path, link: str) -> None:
+        other = home / "runs" / "18-c2-1"
+        (other / "tmp").mkdir(parents=True)
+        (home / "runs" / link).parent.mkdir(exist_ok=True)
+        (home / "runs" / link).symlink_to(other if link == "17-c1-1" else other / "tmp")
+
+        assert run("post_task", after(home), home).returncode == 1
+        assert (other / "tmp").exists()
 
     def test_a_temporary_directory_outside_the_runs_is_left_alone(self, home: Path, tmp_path: Path) -> None:
         precious = tmp_path / "precious"

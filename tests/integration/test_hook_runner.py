@@ -334,6 +334,14 @@ class TestWhatMayNotRun:
 
         assert f"chmod go-w '{hooks / 'pre_task.d'}'" in self.refused(hooks)
 
+    def test_a_link_that_everybody_can_turn_elsewhere(self, hooks: Path) -> None:
+        shell(hooks / "lib" / "check", "echo ran")
+        (hooks / "pre_task.d").mkdir()
+        (hooks / "pre_task.d" / "10").symlink_to("../lib/check")
+        (hooks / "pre_task.d").chmod(0o777)
+
+        assert f"chmod go-w '{hooks / 'pre_task.d'}'" in self.refused(hooks)
+
     def test_a_link_out_of_the_directory(self, hooks: Path, tmp_path: Path) -> None:
         target = shell(tmp_path / "elsewhere", "echo ran")
         (hooks / "pre_task").symlink_to(target)
@@ -473,6 +481,16 @@ def test_the_hooks_of_a_clone_of_a_shared_group_run(tmp_path: Path) -> None:
         os.chown(path, -1, STRANGER)
 
     assert "stdin is not the JSON" in default_health(program, program / "hooks")
+
+
+@as_root
+def test_a_hook_of_a_clone_that_another_group_can_change_is_refused(tmp_path: Path) -> None:
+    program = checkout(tmp_path, 0o002)
+    for path in program.rglob("*"):
+        os.chown(path, -1, STRANGER)
+    os.chown(program / "hooks" / "health_check.py", -1, STRANGER + 1)
+
+    assert f"every member of group id {STRANGER + 1}" in default_health(program, program / "hooks")
 
 
 def test_a_hook_of_a_clone_that_is_more_open_than_the_program_is_refused(tmp_path: Path) -> None:
