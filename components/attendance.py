@@ -19,6 +19,10 @@ from components.tools import Tools
 
 logger = logging.getLogger(__name__)
 
+WORDS = {
+    Intent.FINISH: "Taking nothing new; the agent of task {id} is waited for. SIGTERM or Ctrl-C again stops it",
+    Intent.STOP: "Stopping the agent of task {id}. Ctrl-C again leaves at once",
+}
 UNNAMED_SECONDS = 0.2
 """How often to look at a run whose processes cannot be waited for, because they are not on the disk yet."""
 
@@ -29,16 +33,18 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
     Raises Draining when the operator wants the agent left at work: the next start comes back here.
     """
     claim_watch = _ClaimWatch(held, tools)
-    is_asked = False
+    told = Intent.RUN
     with durable.locked(run.path / "watched"), tools.ui.elapsed(f"Task {held.task.id}: the agent works"):
         while run.state() is RunState.ALIVE:
             _wait_a_while(run, tools, claim_watch)
             if tools.signals.intent is Intent.LEAVE:
                 raise Draining(f"the agent of task {held.task.id} works on; the next start takes it up again")
-            if not is_asked and (claim_watch.is_lost or tools.signals.intent is Intent.STOP):
-                tools.ui.warning(f"Stopping the agent of task {held.task.id}")
-                process.stop(run)
-                is_asked = True
+            wanted = Intent.STOP if claim_watch.is_lost else tools.signals.intent
+            if wanted > told:
+                tools.ui.warning(WORDS[wanted].format(id=held.task.id))
+                told = wanted
+                if wanted is Intent.STOP:
+                    process.stop(run)
     process.collect(run)
     return claim_watch.is_lost
 

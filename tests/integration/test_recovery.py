@@ -1,0 +1,251 @@
+"""What dies and what goes on: daemons and agents killed at work, and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.run_directory import RunState
+from tests.pm_server import PmServer, running_pm
+from tests.runner import Runner
+from tests.waiting import until
+
+MakeRunner = Callable[..., Runner]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PmServer]:
+    with running_pm(tmp_path_factory.mktemp("pm"), "--real") as pm:
+        yield pm
+
+
+@pytest.fixture
+def pm(server: PmServer) -> PmServer:
+    """The server without the tasks of the tests before."""
+    for task in server.api.tasks():
+        server.api.status(task["id"], "pm_1", "committed")
+    return server
+
+
+@pytest.fixture
+def runner(tmp_path: Path, pm: PmServer) -> Iterator[MakeRunner]:
+    made: list[Runner] = []
+
+    def make(*agent: str, agent_id: str = "dev_1") -> Runner:
+        made.append(Runner(tmp_path, pm, *agent, agent_id=agent_id))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def is_done(pm: PmServer, task: dict[str, Any], status: str = "dev_done") -> bool:
+    now = pm.api.look(task["id"])
+    return (now["status"], now["locked_by"]) == (status, None)
+
+
+def at_work(one: Runner) -> None:
+    until(lambda: one.starts() and one.journal_is("RUNNING"), "the agent at work")
+
+
+def test_r3_an_agent_outlives_its_killed_daemon_and_the_next_one_takes_its_result(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write", "commit")
+    first = one.start("--single-task")
+    at_work(one)
+    one.kill(first)
+
+    second = one.start("--single-task")
+    until(lambda: one.said("Recovering previously locked task..."), "the recovery")
+    one.open_gate()
+
+    assert second.wait(30) == 0
+    assert one.starts() == 1
+    assert is_done(pm, task)
+    assert len(one.runs()) == 1
+
+
+def test_a_killed_agent_is_started_again_as_the_next_attempt(runner: MakeRunner, pm: PmServer) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    daemon = one.start("--single-task")
+    at_work(one)
+    os.kill(int(one.ledger()[0][3]), signal.SIGKILL)
+
+    until(lambda: one.starts() == 2, "the second attempt")
+    one.open_gate()
+
+    assert daemon.wait(30) == 0
+    assert is_done(pm, task)
+
+
+def test_when_daemon_shim_and_agent_are_killed_the_next_start_makes_one_more_attempt(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    first = one.start("--single-task")
+    at_work(one)
+    pids = one.runs()[0].pids()
+    one.kill(first)
+    for who in ("shim", "agent"):
+        os.kill(pids[who].pid, signal.SIGKILL)
+
+    second = one.start("--single-task")
+    until(lambda: one.starts() == 2, "the second attempt")
+    one.open_gate()
+
+    assert second.wait(30) == 0
+    assert is_done(pm, task)
+
+
+def test_an_agent_whose_shim_was_killed_is_waited_for(runner: MakeRunner, pm: PmServer) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    daemon = one.start("--single-task")
+    at_work(one)
+    os.kill(one.runs()[0].pids()["shim"].pid, signal.SIGKILL)
+    until(lambda: one.runs()[0].state() is RunState.ALIVE, "the agent to live on")
+
+    one.open_gate()
+
+    daemon.wait(30)
+    assert max(int(line[2]) for line in one.ledger()) <= 2
+    assert is_done(pm, task)
+
+
+def test_r6_a_term_leaves_the_agent_at_work_and_the_next_start_adopts_it(runner: MakeRunner, pm: PmServer) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    first = one.start()
+    at_work(one)
+
+    first.terminate()
+
+    assert first.wait(10) == 0
+    assert one.runs()[0].state() is RunState.ALIVE
+    second = one.start("--single-task")
+    until(lambda: one.said("Recovering previously locked task..."), "the recovery")
+    one.open_gate()
+    assert second.wait(30) == 0
+    assert one.starts() == 1
+    assert is_done(pm, task)
+
+
+def test_a_term_with_wait_sees_the_task_through(runner: MakeRunner, pm: PmServer) -> None:
+    task = pm.api.task("Long")
+    pm.api.task("Not taken any more")
+    one = runner("wait", "write")
+    daemon = one.start("--on-term", "wait")
+    at_work(one)
+
+    daemon.terminate()
+    one.open_gate()
+
+    assert daemon.wait(30) == 0
+    assert one.starts() == 1
+    assert is_done(pm, task)
+
+
+def test_a_second_term_stops_the_agent_and_gives_the_task_back(runner: MakeRunner, pm: PmServer) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    daemon = one.start("--on-term", "wait")
+    at_work(one)
+
+    daemon.terminate()
+    until(lambda: one.said("is waited for"), "the first signal to be heard")
+    daemon.terminate()
+
+    daemon.wait(30)
+    assert one.runs()[0].state() is RunState.ENDED
+    assert is_done(pm, task, "created")
+
+
+def test_a_term_while_idle_ends_it_at_once(runner: MakeRunner) -> None:
+    one = runner("write")
+    daemon = one.start(HEADLESS_PM_POLL_INTERVAL="60")
+    until(lambda: one.log.exists() and one.said("No tasks available"), "the rest")
+
+    daemon.terminate()
+
+    assert daemon.wait(10) == 0
+
+
+def test_a_second_daemon_of_one_agent_id_is_refused_and_changes_nothing(runner: MakeRunner, pm: PmServer) -> None:
+    pm.api.task("Long")
+    one = runner("wait", "write")
+    first = one.start("--single-task")
+    at_work(one)
+
+    second = one.run("--single-task")
+
+    assert second.returncode == 75
+    assert f"process {first.pid} " in second.stderr
+    assert one.starts() == 1
+    one.open_gate()
+    assert first.wait(30) == 0
+
+
+def test_two_agents_take_turns_in_one_checkout(runner: MakeRunner, pm: PmServer) -> None:
+    first_task, second_task = pm.api.task("One"), pm.api.task("Two")
+    one, two = runner("wait", "write"), runner("wait", "write", agent_id="dev_2")
+    first = one.start("--single-task")
+    at_work(one)
+
+    second = two.start("--single-task")
+    until(lambda: two.log.exists() and two.said("another agent works in the checkout"), "the second to wait")
+    assert one.starts() == 1
+    one.open_gate()
+
+    assert first.wait(30) == 0
+    assert second.wait(30) == 0
+    assert is_done(pm, first_task)
+    assert is_done(pm, second_task)
+
+
+def test_a_task_taken_away_meanwhile_ends_the_agent_and_its_status_is_not_touched(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("Contested")
+    one = runner("wait", "write")
+    daemon = one.start("--single-task", HEADLESS_PM_HEARTBEAT_INTERVAL="0.3")
+    at_work(one)
+    pm.api.status(task["id"], "pm_1", "created")
+    pm.api.register("rival")
+    pm.api.lock(task["id"], "rival")
+    pm.api.status(task["id"], "rival", "under_work")
+
+    assert daemon.wait(30) == 1
+
+    now = pm.api.look(task["id"])
+    assert (now["status"], now["locked_by"]) == ("under_work", "rival")
+    assert "lost_claim" in now["notes"]
+    assert one.runs()[0].state() is RunState.ENDED
+
+
+def test_a_server_that_goes_away_during_the_work_is_told_when_it_is_back(tmp_path: Path) -> None:
+    with running_pm(tmp_path, "--real") as pm:
+        task = pm.api.task("Long")
+        one = Runner(tmp_path, pm, "wait", "write")
+        try:
+            daemon = one.start("--single-task")
+            at_work(one)
+            pm.kill()
+            one.open_gate()
+            until(lambda: one.said("Trying again until it answers"), "the outage to be told")
+            pm.restart()
+
+            assert daemon.wait(40) == 0
+            assert is_done(pm, task)
+            assert one.log.read_text().count("Trying again until it answers") == 1
+        finally:
+            one.close()
