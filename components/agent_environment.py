@@ -1,4 +1,4 @@
-"""Which of our environment variables an agent and a hook may see: a list of what is let through, so that no secret is."""
+"""Which of our environment variables an agent or a hook may see: what is let through is listed, so no secret is."""
 
 from __future__ import annotations
 

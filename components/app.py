@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from components import agent_environment, discovery, executors, git, hook_payload
+from components import agent_environment, discovery, executors, git, hook_payload, hook_runner
 from components.config import Config, require
 from components.errors import ConfigError, SourceUnavailable
 from components.git_worktree import GitWorktree
@@ -35,6 +35,7 @@ class AdvancedAgentRunner:
         self.ui = ui
         self.signals = signals
         self.environment = agent_environment.passed(environ, config.environment)
+        self._hook_environment = agent_environment.passed(environ, hook_runner.VARIABLES)
         self.journal = TaskPersistence(config.agent_id, config.home)
         self._started = time.monotonic()
 
@@ -49,7 +50,7 @@ class AdvancedAgentRunner:
         self.journal.hold()
         tools = self._tools(repository, executor)
         patience = Patience(self.signals, self.ui)
-        patience(lambda: self._register(tools), gives_up_draining=True)
+        patience(lambda: self._register(tools), gives_up_draining=True, waits_for=(SourceUnavailable,))
         tools.pulse.every(self.config.heartbeat_interval, lambda: self._beat(tools))
         tools.pulse.every(self.config.health_check_interval, lambda: self._check_health(tools))
         return Worker(TaskRunner(self.journal, tools, patience), self.journal, tools, patience).run()
@@ -70,7 +71,8 @@ class AdvancedAgentRunner:
             hooks=HookRunner(
                 config.hooks_directory or discovery.default_hooks_directory(),
                 config.hook_timeout,
-                env=self.environment,
+                env=self._hook_environment,
+                show=lambda line: self.ui.info(f"hook: {line}"),
             ),
             executor=executor,
             models=ModelMapper(config.models, config.fallback_models, warn=self.ui.warning),

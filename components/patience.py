@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
 
-from components.errors import Draining, SourceUnavailable
+from components.errors import Draining, RunnerError, SourceUnavailable, Unauthorized
 from components.signals import Intent, Signals
 from components.terminal_ui import TerminalUI
 
@@ -27,7 +27,13 @@ class Patience:
         self._ui = ui
         self._is_out = False
 
-    def __call__(self, call: Callable[[], T], *, gives_up_draining: bool = False) -> T:
+    def __call__(
+        self,
+        call: Callable[[], T],
+        *,
+        gives_up_draining: bool = False,
+        waits_for: tuple[type[RunnerError], ...] = (SourceUnavailable, Unauthorized),
+    ) -> T:
         """Return what the call returns, when it does. Raises Draining when the operator does not want to wait."""
 
         def is_over(_state: RetryCallState) -> bool:
@@ -35,7 +41,7 @@ class Patience:
             return intent is Intent.LEAVE or (gives_up_draining and intent is not Intent.RUN)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(SourceUnavailable),
+            retry=retry_if_exception_type(waits_for),
             wait=wait_random_exponential(multiplier=1, max=LONGEST_REST_SECONDS),
             sleep=self._rest,
             stop=is_over,

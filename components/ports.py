@@ -59,8 +59,8 @@ class Alarm:
 class TaskSource(Protocol):
     """Where tasks come from and results go to.
 
-    Every method raises SourceUnavailable when asking again later may help, SourceRefused (Unauthorized for a bad key)
-    when it will not. None of them repeats a write by itself: an unknown outcome is for the caller to look at.
+    Every method raises SourceUnavailable when asking again later may help, SourceRefused when it will not, Unauthorized
+    for a bad key. None of them repeats a write by itself: an unknown outcome is for the caller to look at.
     """
 
     def register(self) -> Registration:

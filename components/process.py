@@ -136,7 +136,7 @@ def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()
     try:
         for fd in (alive, *inherit):
             os.set_inheritable(fd, True)
-        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path)]
+        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path), *run.shim_words()]
         os.posix_spawn(sys.executable, argv, environment, file_actions=devnull, setsid=True)
     finally:
         for fd in inherit:

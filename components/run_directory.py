@@ -18,7 +18,7 @@ import enum
 import fcntl
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +80,7 @@ class RunDirectory:
         spec = {
             "argv": list(command.argv),
             "cwd": str(directory),
-            "limits": {
-                "timeout": limits.timeout,
-                "grace": limits.grace,
-                "leash": limits.leash,
-                "output_bytes": limits.output_bytes,
-            },
+            "limits": asdict(limits),
         }
         durable.create(self.path / "spec.json", json.dumps(spec, indent=2).encode())
         durable.create(self.path / "prompt", command.stdin.encode())
@@ -94,6 +89,13 @@ class RunDirectory:
         durable.create(self.path / "exit", PENDING)
         durable.sync_directory(self.path)
         durable.sync_directory(self.path.parent)
+
+    def shim_words(self) -> list[str]:
+        """Return what the shim is told on its command line: limits, directory and the agent's argv."""
+        spec = json.loads((self.path / "spec.json").read_bytes())
+        limits = spec["limits"]
+        numbers = [limits[name] for name in ("timeout", "grace", "leash", "output_bytes")]
+        return [*map(str, numbers), spec["cwd"], *spec["argv"]]
 
     def state(self) -> RunState:
         """Tell where the run stands, from its locks and records only: no process id is trusted here."""

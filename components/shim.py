@@ -1,8 +1,9 @@
 """The parent of one agent: it outlives the daemon, holds the agent's limits and writes down how the agent ended.
 
-Run as `python -I -S -B shim.py RUN_DIRECTORY` in a session of its own, with the agent's environment. The daemon made
-and synced the run directory before: `spec.json`, `prompt`, empty `out` and `err`, `exit` (PENDING, 256 bytes) and
-`alive`, whose lock this process and the agent inherit. Rules, each with its reason:
+Run as `python -I -S -B shim.py RUN_DIRECTORY TIMEOUT GRACE LEASH OUTPUT_BYTES CWD ARGV...` (times in seconds) in a
+session of its own, with the agent's environment. The daemon made and synced the run directory before: `prompt`, empty
+`out` and `err`, `exit` (PENDING, 256 bytes) and `alive`, whose lock this process and the agent inherit. It imports
+little, because it is started for every attempt: `json` and `typing` alone would double its cost. Rules:
 
 * `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
 * The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.
@@ -14,12 +15,10 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import sys
 import time
-from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 RECORD_BYTES = 256
@@ -32,17 +31,16 @@ WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
 def main() -> None:
     os.chdir(sys.argv[1])
     os.umask(0o077)
-    with open("spec.json", encoding="utf-8") as file:
-        spec = json.load(file)
     is_subreaper = ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     exit_fd = os.open("exit", os.O_WRONLY | os.O_CLOEXEC)
-    agent = Agent(spec)
+    timeout, grace, leash, output_bytes = (float(word) for word in sys.argv[2:6])
+    agent = Agent(timeout, grace, leash, output_bytes, sys.argv[6], sys.argv[7:])
     try:
         agent.fork()
     except OSError as error:
-        record(exit_fd, {"state": "CLEAN", "exit_code": 126, "signal": None, "why": f"no process: {error.strerror}"})
+        record(exit_fd, {"state": "CLEAN", "exit_code": 126, "signal": None, "why": f"errno {error.errno}"})
         return
     end = agent.watch()
     record(exit_fd, {"state": "EXITED", **end})
@@ -53,16 +51,23 @@ def main() -> None:
 class Agent:
     """The agent's process and its limits, all in seconds and bytes."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self.spec = spec
-        self.limits = spec["limits"]
+    def __init__(
+        self, timeout: float, grace: float, leash: float, output_bytes: float, cwd: str, argv: list[str]
+    ) -> None:
+        self.timeout = timeout
+        self.grace = grace
+        self.leash = leash
+        self.output_bytes = output_bytes
+        self.cwd = cwd
+        self.argv = argv
         self.started = time.monotonic()
         self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.last_watched = self.started_boot
         self.why: str | None = None
         self.kill_at: float | None = None
         self.status: int | None = None
-        self.usage: Any = None
+        self.cpu_seconds = 0.0
+        self.rss_kilobytes = 0
 
     def fork(self) -> None:
         """Fork the agent, make its identity durable, and only then let it exec."""
@@ -89,13 +94,13 @@ class Agent:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
-            os.chdir(self.spec["cwd"])
-            os.execvpe(self.spec["argv"][0], self.spec["argv"], os.environ)
+            os.chdir(self.cwd)
+            os.execvpe(self.argv[0], self.argv, os.environ)
         except BaseException as error:
             os.write(2, f"agent-runner: the agent could not be started: {error}\n".encode())
         os._exit(127)
 
-    def watch(self) -> dict[str, Any]:
+    def watch(self) -> dict[str, object]:
         """Wait for the agent's end, by itself or at a limit; return what is known of it."""
         while self.status is None:
             taken = signal.sigtimedwait(WATCHED, TICK_SECONDS)
@@ -111,22 +116,22 @@ class Agent:
             "exit_code": os.WEXITSTATUS(self.status) if exited else None,
             "signal": None if exited else os.WTERMSIG(self.status),
             "why": self.why,
-            "cpu_seconds": round(self.usage.ru_utime + self.usage.ru_stime, 2),
-            "rss_kilobytes": self.usage.ru_maxrss,
+            "cpu_seconds": self.cpu_seconds,
+            "rss_kilobytes": self.rss_kilobytes,
             "seconds": round(time.monotonic() - self.started, 3),
         }
 
     def _check_limits(self) -> None:
         now = time.monotonic()
         boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        timeout = self.limits["timeout"]
-        if now - self.started > timeout or boot - self.started_boot > timeout + SUSPEND_ALLOWANCE_SECONDS:
+        suspended = boot - self.started_boot > self.timeout + SUSPEND_ALLOWANCE_SECONDS
+        if now - self.started > self.timeout or suspended:
             self._stop("timeout")
-        elif os.stat("out").st_size + os.stat("err").st_size > self.limits["output_bytes"]:
+        elif os.stat("out").st_size + os.stat("err").st_size > self.output_bytes:
             self._stop("output")
         elif is_watched():
             self.last_watched = boot
-        elif boot - self.last_watched > self.limits["leash"]:
+        elif boot - self.last_watched > self.leash:
             self._stop("leash")
 
     def _stop(self, why: str) -> None:
@@ -134,7 +139,7 @@ class Agent:
         if why == "kill" or self.why is not None:
             self.kill_at = time.monotonic()
         else:
-            self.kill_at = time.monotonic() + self.limits["grace"]
+            self.kill_at = time.monotonic() + self.grace
             self._signal(signal.SIGTERM)
         self.why = self.why or why
 
@@ -154,7 +159,9 @@ class Agent:
             if pid == 0:
                 return
             if pid == self.pid:
-                self.status, self.usage = status, usage
+                self.status = status
+                self.cpu_seconds = round(usage.ru_utime + usage.ru_stime, 2)
+                self.rss_kilobytes = usage.ru_maxrss
 
 
 def is_watched() -> bool:
@@ -192,14 +199,14 @@ def write_pids(agent_pid: int) -> None:
     """Make the identities of shim and agent durable."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_id = file.read().strip()
-    identity = {
+    identity: dict[str, object] = {
         "shim": [os.getpid(), start_ticks(os.getpid())],
         "agent": [agent_pid, start_ticks(agent_pid)],
         "boot_id": boot_id,
         "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
     }
     fd = os.open("pids.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    os.write(fd, json.dumps(identity).encode())
+    os.write(fd, json_text(identity).encode())
     os.fsync(fd)
     os.close(fd)
     os.rename("pids.tmp", "pids")
@@ -208,9 +215,9 @@ def write_pids(agent_pid: int) -> None:
     os.close(directory)
 
 
-def record(exit_fd: int, end: dict[str, Any]) -> None:
+def record(exit_fd: int, end: dict[str, object]) -> None:
     """Write the exit record in place; no error ends the attempts, for this is the only copy of the truth."""
-    text = json.dumps(end, separators=(",", ":")).encode()[: RECORD_BYTES - 1].ljust(RECORD_BYTES - 1) + b"\n"
+    text = json_text(end).encode()[: RECORD_BYTES - 1].ljust(RECORD_BYTES - 1) + b"\n"
     while True:
         try:
             os.pwrite(exit_fd, text, 0)
@@ -218,6 +225,17 @@ def record(exit_fd: int, end: dict[str, Any]) -> None:
             return
         except OSError:
             time.sleep(1)
+
+
+def json_text(value: object) -> str:
+    """Return our own words and numbers as JSON."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f'"{key}":{json_text(inner)}' for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(json_text(inner) for inner in value) + "]"
+    if value is None:
+        return "null"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def reap(seconds: float) -> tuple[int, bool]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import dataclass
 
-from components import policy
-from components.errors import Draining, StateCorrupt
+from components import hook_payload, policy
+from components.errors import Draining, RunnerError, StateCorrupt
+from components.hook_payload import Moment
 from components.model import Held, Task, Verdict
 from components.patience import Patience
 from components.states import Reason
 from components.task_persistence import TaskPersistence, age
 from components.task_runner import TaskRunner
 from components.tools import Tools
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -38,17 +42,48 @@ class Worker:
         self._patience = patience
         self._left_alone = LeftAlone()
         self._idle_since: float | None = None
+        self._defects = 0
         self.tally = Tally()
 
     def run(self) -> Tally:
         """Work until there is a reason to end, and return what was done."""
         try:
             while not self._is_enough():
-                if not self.poll():
+                if not self._poll_safely():
                     self._rest()
         except Draining as leaving:
             self._tools.ui.info(f"Leaving: {leaving}")
         return self.tally
+
+    def _poll_safely(self) -> bool:
+        """The last line of defence: a defect of ours is told, and the journal is tried again after a while."""
+        try:
+            worked = self.poll()
+        except RunnerError:
+            raise
+        except Exception as error:
+            if self._tools.config.single_task:
+                raise
+            self._defects += 1
+            logger.exception("defect number %d", self._defects)
+            self._tools.ui.error(f"This should not have happened: {error!r}. The task in hand is kept; trying again")
+            self._tell_hooks(error)
+            self._tools.signals.wait(policy.backoff(self._defects))
+            return True
+        self._defects = 0
+        return worked
+
+    def _tell_hooks(self, error: Exception) -> None:
+        config = self._tools.config
+        payload = hook_payload.error_moment(
+            error,
+            agent_id=config.agent_id,
+            role=config.role or "",
+            repository=config.repository,
+            home=config.home,
+            held=self._journal.get_locked_task(),
+        )
+        self._tools.hooks.run(Moment.ERROR, payload)
 
     def poll(self) -> bool:
         """Advance what is in hand, else what the source has; False where there was none, so that the loop may rest."""

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -112,7 +113,7 @@ def exit_code(error: Exception) -> int:
 
 def program_name() -> str:
     """Return how the user called us, for the help texts."""
-    name = os.path.basename(sys.argv[0])
+    name = Path(sys.argv[0]).name
     return "advanced-agent-runner" if name in ("__main__.py", "") else name
 
 

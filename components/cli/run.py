@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from components import cli
 from components.states import Level, Role
+
+if TYPE_CHECKING:
+    from components.terminal_ui import TerminalUI
 
 NO_TASK = 3
 HELP = """Work on the tasks of a Headless PM server.
@@ -37,6 +42,20 @@ Signals:
 """
 
 
+class LogToTerminal(logging.Handler):
+    """Shows log records in the one stream of messages, redacted and in order as the rest."""
+
+    def __init__(self, ui: TerminalUI) -> None:
+        super().__init__()
+        self._ui = ui
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record; other libraries' records are for --verbose only."""
+        is_ours = record.name.startswith("components")
+        show = self._ui.warning if is_ours and record.levelno >= logging.WARNING else self._ui.debug
+        show(self.format(record))
+
+
 @click.command(name="run", help=HELP)
 @click.option("--role", metavar="ROLE", help=f"Whose tasks to take: {', '.join(Role)}.  [required]")
 @click.option("--agent-id", metavar="ID", help="The agent's name, its own among all agents.  [default: <role>_001]")
@@ -48,7 +67,9 @@ Signals:
 @click.option("--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]")
 @click.option("--hooks-dir", "hooks_directory", metavar="DIR", help="The hooks.  [default: those that come with it]")
 @click.option("--executor", metavar="NAME", help="Which kind of agent does the work.  [default: claude]")
-@click.option("--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to a working agent.  [default: leave]")
+@click.option(
+    "--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to a working agent.  [default: leave]"
+)
 @click.option("--interactive", is_flag=True, help="Ask on the terminal when a hook fails.")
 @click.option(
     "--config", "file", metavar="FILE", type=Path, help="A configuration file.  [default: config.yaml in the home]"
@@ -78,6 +99,7 @@ def command(context: click.Context, /, file: Path | None, verbose: int, quiet: i
         interactive=config.interactive,
         environ=os.environ,
     )
+    logging.basicConfig(handlers=[LogToTerminal(ui)], level=logging.DEBUG if config.verbosity > 1 else logging.INFO)
     for warning in loaded.warnings:
         ui.warning(warning)
     signals = Signals(config.on_term)

@@ -37,7 +37,8 @@ child(process_group=0)
 child(start_new_session=True)
 forked(again)
 forked(os.setsid, again)
-subprocess.Popen(["env", "-i", "setsid", sys.executable, "-c", "import os,time; os.closerange(0, 999); os.fork() and os._exit(0); time.sleep(600)"])
+hidden = "import os, time; os.closerange(0, 999); os.fork() and os._exit(0); time.sleep(600)"
+subprocess.Popen(["env", "-i", "setsid", sys.executable, "-c", hidden])
 open("ready", "w").close()
 time.sleep(0 if sys.argv[1:] == ["leave"] else 600)
 """
@@ -155,7 +156,7 @@ def test_the_run_s_files_are_private(start: Start) -> None:
 
 def test_r11_the_time_limit_ends_the_whole_tree(start: Start, tmp_path: Path) -> None:
     run = start(sys.executable, "-c", DESCENDANTS, timeout=1.5)
-    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent's children")
+    until((tmp_path / "work" / "ready").exists, "the agent's children")
 
     record = end(run)
 
@@ -175,7 +176,7 @@ def test_what_an_agent_leaves_behind_at_its_end_is_ended(start: Start) -> None:
 
 def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start, tmp_path: Path) -> None:
     run = start(sys.executable, "-c", HYDRA)
-    until(lambda: (tmp_path / "work" / "ready").exists(), "the hydra")
+    until((tmp_path / "work" / "ready").exists, "the hydra")
 
     process.stop(run, now=True)
     record = end(run)
@@ -186,7 +187,7 @@ def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start,
 
 def test_an_agent_that_ignores_the_request_to_end_is_killed_after_the_grace(start: Start, tmp_path: Path) -> None:
     run = start("sh", "-c", "trap '' TERM; touch ready; while :; do sleep 0.1; done", grace=0.3)
-    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent")
+    until((tmp_path / "work" / "ready").exists, "the agent")
 
     process.stop(run)
     record = end(run)
@@ -196,7 +197,7 @@ def test_an_agent_that_ignores_the_request_to_end_is_killed_after_the_grace(star
 
 def test_an_agent_that_handles_the_request_ends_in_its_own_way(start: Start, tmp_path: Path) -> None:
     run = start("sh", "-c", "trap 'exit 7' TERM; touch ready; while :; do sleep 0.05; done", grace=30.0)
-    until(lambda: (tmp_path / "work" / "ready").exists(), "the agent")
+    until((tmp_path / "work" / "ready").exists, "the agent")
 
     process.stop(run)
 

@@ -186,7 +186,7 @@ def test_the_key_reaches_neither_agent_nor_hooks_nor_files_nor_output(
     hooks.mkdir()
     (hooks / "pre_task.py").write_text("import os\nprint(os.environ)\n")
     one = runner()
-    one.env["AGENT_COMMAND"] = f"sh -c 'env; cat /proc/*/cmdline 2>/dev/null'"
+    one.env["AGENT_COMMAND"] = "sh -c 'env; cat /proc/*/cmdline 2>/dev/null'"
 
     ended = one.run("--single-task", "--verbose", "--hooks-dir", str(hooks))
 
