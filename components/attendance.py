@@ -53,7 +53,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     """Return the verdict of a run that is over, and keep it beside the run's output."""
     record = run.exit_record()
     if record is None:
-        process.sweep(run.name)
+        process.clear(run)
     result = tools.executor.result(execution_log.lines(run.out), record)
     verdict = policy.judge(record, result, role=tools.config.role or "", stderr=run.first_words())
     receipt = {

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from components import faults
+
 FILE_MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -34,7 +36,9 @@ def write(path: Path, content: bytes) -> None:
     """Replace a file so that after any crash it is wholly old or wholly new, and new once this returns."""
     temporary = path.with_name(path.name + ".tmp")
     create(temporary, content)
+    faults.reach("durable.written")
     os.rename(temporary, path)
+    faults.reach("durable.renamed")
     sync_directory(path.parent)
 
 
@@ -46,7 +50,9 @@ def create(path: Path, content: bytes = b"") -> None:
         os.fchmod(fd, FILE_MODE)
         view = memoryview(content)
         while view:
+            faults.reach("durable.write")
             view = view[os.write(fd, view) :]
+        faults.reach("durable.sync")
         os.fsync(fd)
     finally:
         os.close(fd)

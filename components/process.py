@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components import durable
+from components import cgroup, durable
 from components.model import Captured, ProcessId
 from components.run_directory import RunDirectory
 
@@ -136,7 +136,7 @@ def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()
     try:
         for fd in (alive, *inherit):
             os.set_inheritable(fd, True)
-        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path), *run.shim_words()]
+        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path), *run.shim_words(cgroup.make(run.name))]
         os.posix_spawn(sys.executable, argv, environment, file_actions=devnull, setsid=True)
     finally:
         for fd in inherit:
@@ -182,22 +182,31 @@ def stop(run: RunDirectory, *, now: bool = False) -> None:
     pids = run.pids()
     fd = handle_of(pids["shim"]) if "shim" in pids else None
     if fd is None:
-        sweep(run.name)
+        clear(run)
         return
     try:
         signal.pidfd_send_signal(fd, signal.SIGUSR1 if now else signal.SIGTERM)
     except ProcessLookupError:
-        sweep(run.name)
+        clear(run)
     finally:
         os.close(fd)
 
 
+def clear(run: RunDirectory) -> bool:
+    """Kill all that a run without a shim left: its cgroup, and whatever carries its cookie; True when none is left."""
+    cgroup.kill(run.name)
+    is_clear = sweep(run.name)
+    cgroup.remove(run.name)
+    return is_clear
+
+
 def collect(run: RunDirectory) -> None:
-    """Collect the run's ended shim if it is our child, so that it does not stay a zombie."""
+    """Collect the run's ended shim if it is our child, so that it does not stay a zombie, and its cgroup."""
     pids = run.pids()
     if "shim" in pids:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pids["shim"].pid, os.WNOHANG)
+    cgroup.remove(run.name)
 
 
 def boot_id() -> str:

@@ -90,12 +90,12 @@ class RunDirectory:
         durable.sync_directory(self.path)
         durable.sync_directory(self.path.parent)
 
-    def shim_words(self) -> list[str]:
-        """Return what the shim is told on its command line: limits, directory and the agent's argv."""
+    def shim_words(self, cgroup: Path | None) -> list[str]:
+        """Return what the shim is told on its command line: limits, cgroup, directory and the agent's argv."""
         spec = json.loads((self.path / "spec.json").read_bytes())
         limits = spec["limits"]
         numbers = [limits[name] for name in ("timeout", "grace", "leash", "output_bytes")]
-        return [*map(str, numbers), spec["cwd"], *spec["argv"]]
+        return [*map(str, numbers), str(cgroup or ""), spec["cwd"], *spec["argv"]]
 
     def state(self) -> RunState:
         """Tell where the run stands, from its locks and records only: no process id is trusted here."""

@@ -1,7 +1,7 @@
 """The parent of one agent: it outlives the daemon, holds the agent's limits and writes down how the agent ended.
 
-Run as `python -I -S -B shim.py RUN_DIRECTORY TIMEOUT GRACE LEASH OUTPUT_BYTES CWD ARGV...` (times in seconds) in a
-session of its own, with the agent's environment. The daemon made and synced the run directory before: `prompt`, empty
+Run as `python -I -S -B shim.py RUN_DIRECTORY TIMEOUT GRACE LEASH OUTPUT_BYTES CGROUP CWD ARGV...` (times in seconds)
+in a session of its own, with the agent's environment. The daemon made and synced the run directory before: `prompt`, empty
 `out` and `err`, `exit` (PENDING, 256 bytes) and `alive`, whose lock this process and the agent inherit. It imports
 little, because it is started for every attempt: `json` and `typing` alone would double its cost. Rules:
 
@@ -35,29 +35,22 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     exit_fd = os.open("exit", os.O_WRONLY | os.O_CLOEXEC)
-    timeout, grace, leash, output_bytes = (float(word) for word in sys.argv[2:6])
-    agent = Agent(timeout, grace, leash, output_bytes, sys.argv[6], sys.argv[7:])
-    try:
-        agent.fork()
-    except OSError as error:
-        record(exit_fd, {"state": "CLEAN", "exit_code": 126, "signal": None, "why": f"errno {error.errno}"})
-        return
+    agent = Agent([float(word) for word in sys.argv[2:6]], sys.argv[6], sys.argv[7], sys.argv[8:])
+    agent.fork()
     end = agent.watch()
     record(exit_fd, {"state": "EXITED", **end})
+    kill_cgroup(agent.cgroup)
     killed, clean = reap(REAP_SECONDS) if is_subreaper else (0, True)
+    remove_cgroup(agent.cgroup)
     record(exit_fd, {"state": "CLEAN" if clean else "DIRTY", "killed": killed, **end})
 
 
 class Agent:
     """The agent's process and its limits, all in seconds and bytes."""
 
-    def __init__(
-        self, timeout: float, grace: float, leash: float, output_bytes: float, cwd: str, argv: list[str]
-    ) -> None:
-        self.timeout = timeout
-        self.grace = grace
-        self.leash = leash
-        self.output_bytes = output_bytes
+    def __init__(self, limits: list[float], cgroup: str, cwd: str, argv: list[str]) -> None:
+        self.timeout, self.grace, self.leash, self.output_bytes = limits
+        self.cgroup = cgroup
         self.cwd = cwd
         self.argv = argv
         self.started = time.monotonic()
@@ -70,7 +63,10 @@ class Agent:
         self.rss_kilobytes = 0
 
     def fork(self) -> None:
-        """Fork the agent, make its identity durable, and only then let it exec."""
+        """Fork the agent, make its identity durable, and only then let it exec.
+
+        An error ends the shim, and with it the agent, which has not run yet: without `pids` it is started again.
+        """
         go_read, go_write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -90,7 +86,9 @@ class Agent:
                 [("prompt", os.O_RDONLY), ("out", os.O_WRONLY | os.O_APPEND), ("err", os.O_WRONLY | os.O_APPEND)]
             ):
                 os.dup2(os.open(name, flags), number)
-            raise_oom_score()
+            write_quietly("/proc/self/oom_score_adj", "500")
+            if self.cgroup:
+                write_quietly(self.cgroup + "/cgroup.procs", "0")
             signal.signal(signal.SIGHUP, signal.SIG_DFL)
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
@@ -179,13 +177,28 @@ def is_watched() -> bool:
     return False
 
 
-def raise_oom_score() -> None:
-    """Let the kernel end the agent rather than the daemon when memory runs out."""
+def write_quietly(path: str, text: str) -> None:
+    """Tell the kernel something that it may refuse: the agent's place in the queue of the OOM killer, its cgroup."""
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("500")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
     except OSError:
         pass
+
+
+def kill_cgroup(path: str) -> None:
+    """Kill at one stroke what is left in the agent's cgroup, if it has one."""
+    if path:
+        write_quietly(path + "/cgroup.kill", "1")
+
+
+def remove_cgroup(path: str) -> None:
+    """Remove the agent's cgroup, which is empty by now."""
+    if path:
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass
 
 
 def start_ticks(pid: int) -> int:

@@ -78,7 +78,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for run in runs:
         process.stop(run, now=True)
         until(lambda run=run: run.state() is not RunState.ALIVE, "the agent's end")  # type: ignore[misc]
-        process.sweep(run.name)
+        process.clear(run)
         process.collect(run)
 
 
@@ -308,3 +308,38 @@ def process_gone(run: RunDirectory, who: str) -> None:
         return not Path("/proc", str(run.pids()[who].pid)).exists()
 
     until(gone, f"the end of the {who}")
+
+
+def test_where_cgroups_can_be_made_the_agent_has_one_that_is_gone_afterwards(start: Start) -> None:
+    from components import cgroup
+
+    own = cgroup.make("probe")
+    if own is None:
+        pytest.skip("needs a writable cgroup version 2")
+    cgroup.remove("probe")
+    run = start("sleep", "600")
+    leaf = own.with_name(f"agent-runner-{run.name}")
+    agent = pid_of(run, "agent")
+    until(lambda: str(agent) in (leaf / "cgroup.procs").read_text().split(), "the agent in its cgroup")
+
+    process.stop(run, now=True)
+    end(run)
+
+    until(lambda: not leaf.exists(), "the end of the cgroup")
+
+
+def test_a_killed_shim_s_agents_are_all_found_in_their_cgroup(start: Start, tmp_path: Path) -> None:
+    from components import cgroup
+
+    own = cgroup.make("probe")
+    if own is None:
+        pytest.skip("needs a writable cgroup version 2")
+    cgroup.remove("probe")
+    run = start(sys.executable, "-c", DESCENDANTS)
+    until((tmp_path / "work" / "ready").exists, "the agent's children")
+    os.kill(pid_of(run, "shim"), signal.SIGKILL)
+    process_gone(run, "shim")
+
+    assert process.clear(run)
+
+    until(lambda: living(run) == [], "the end of all, also of those without a cookie")
