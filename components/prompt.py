@@ -28,9 +28,9 @@ FACT_CHARACTERS = 300
 
 MARKER = re.compile(r"[0-9A-Za-z]{8,64}")
 
-MENTION = re.compile(r"""(?:(?<![^\s\ufeff\u3002\u3001\uff1f\uff01])@(?=\S)|@(?=\[))""")
+MENTION = re.compile(r"(?<![^\s\ufeff\u3002\u3001\uff1f\uff01])@+(?!\s)|@(?=\[)")
 """Where the CLI (2.1.330) sees a mention: at the start, after white space or CJK punctuation; `@[` anywhere.
-An @ within a word (an e-mail address, `HEAD@{1}`) is none."""
+An @ within a word (an e-mail address, `HEAD@{1}`) is none; one at the end may stand before a quote of ours."""
 
 INERT = "@ "
 
@@ -162,7 +162,7 @@ def _without(marker: str, text: str) -> str:
 
 def _inert(text: str) -> str:
     """Return the text with a blank after each @ that would be a mention. The last change made to a text."""
-    return MENTION.sub(INERT, text)
+    return MENTION.sub(lambda found: found[0].replace("@", INERT), text)
 
 
 def _cut(text: str, limit: int) -> str:
