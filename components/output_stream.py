@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import select
-import threading
 from typing import TextIO
 
 GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
@@ -30,7 +29,6 @@ class OutputStream:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._is_torn = False
-        self._lock = threading.RLock()  # a signal's handler may speak while its own thread does
         self._fd = _descriptor(stream)
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
@@ -56,21 +54,20 @@ class OutputStream:
         return True
 
     def write(self, text: str) -> None:
-        """Write the text, or drop it. Safe to call from any thread."""
-        with self._lock:
-            if self._stream is None:
-                return
-            try:
-                self._write(self._stream, text)
-            except ValueError:  # closed by somebody else
-                self._stream = None
-            except OSError as error:
-                if error.errno in GONE:
-                    self._let_go(points_nowhere=error.errno != errno.EBADF)
+        """Write the text, or drop it. One thread at a time."""
+        if self._stream is None:
+            return
+        try:
+            self._write(self._stream, text)
+        except ValueError:  # closed by somebody else
+            self._stream = None
+        except OSError as error:
+            if error.errno in GONE:
+                self._let_go(points_nowhere=error.errno != errno.EBADF)
 
     def _write(self, stream: TextIO, text: str) -> None:
         if self._fd is None:
-            stream.write(text)
+            stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
             stream.flush()
             return
         stream.flush()  # what others have printed comes first

@@ -62,7 +62,7 @@ class TerminalUI:
         self._running: list[tuple[str, float]] = []
         self._question = ""
         self._has_bottom = False
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # a signal's handler may speak while its own thread does
 
     def debug(self, message: str, /, **fields: object) -> None:
         """Say what helps to find a fault."""
