@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from components import agent_environment, discovery, executors, git, hook_payload, hook_runner
 from components.config import Config, require
-from components.errors import ConfigError, SourceUnavailable
+from components.errors import ConfigError, RunnerError, SourceUnavailable, Unauthorized
 from components.git_worktree import GitWorktree
 from components.hook_runner import Decision, HookRunner
 from components.model_mapper import ModelMapper
@@ -25,17 +26,27 @@ from components.terminal_ui import TerminalUI
 from components.tools import Tools
 from components.worker import Tally, Worker
 
+FIXED = ("role", "agent_id", "home")
+
 
 class AdvancedAgentRunner:
     """One agent: its journal, its source of tasks, its workspaces, its executor, its loop."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str], ui: TerminalUI, signals: Signals) -> None:
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        ui: TerminalUI,
+        signals: Signals,
+        reload: Callable[[], Config] | None = None,
+    ) -> None:
         require(config, "role", "api_key")
         self.config = config
         self.ui = ui
         self.signals = signals
-        self.environment = agent_environment.passed(environ, config.environment)
-        self._hook_environment = agent_environment.passed(environ, hook_runner.VARIABLES)
+        self._environ = environ
+        self._reload = reload
+        self._in_force: Tools | None = None
         self.journal = TaskPersistence(config.agent_id, config.home)
         self._started = time.monotonic()
 
@@ -44,20 +55,50 @@ class AdvancedAgentRunner:
 
         Raises ConfigError, AgentIdInUse, AgentMissing, NotARepository and Unauthorized before anything is changed.
         """
-        repository = git.require_repository(self.config.repository)
-        self._instructions()
-        executor = self._executor()
+        tools = self._in_force = self._make(self.config)
         self.journal.hold()
-        tools = self._tools(repository, executor)
-        patience = Patience(self.signals, self.ui)
+        self.signals.on_dump = self._dump
+        patience = Patience(self.signals, self.ui, self._knock)
         patience(lambda: self._register(tools), gives_up_draining=True, waits_for=(SourceUnavailable,))
-        tools.pulse.every(self.config.heartbeat_interval, lambda: self._beat(tools))
-        tools.pulse.every(self.config.health_check_interval, lambda: self._check_health(tools))
-        return Worker(TaskRunner(self.journal, tools, patience), self.journal, tools, patience).run()
+        worker = Worker(TaskRunner(self.journal, self.tools, patience), self.journal, self.tools, patience)
+        return worker.run()
 
-    def _tools(self, repository: Path, executor: Executor) -> Tools:
-        config = self.config
-        return Tools(
+    def _knock(self) -> None:
+        """Ask the server, by the heartbeat, whether it is there."""
+        self.tools().source.register()
+
+    def tools(self) -> Tools:
+        """Return the tools in force; a reload that was asked for happens here, between two steps."""
+        if self._in_force is None:
+            self._in_force = self._make(self.config)
+        if self.signals.wants_reload:
+            self.signals.wants_reload = False
+            self._renew()
+        return self._in_force
+
+    def _renew(self) -> None:
+        """Put a new configuration in force, or keep the old one if the new one has a mistake."""
+        if self._reload is None:
+            return
+        try:
+            config = self._reload()
+            for name in FIXED:
+                if getattr(config, name) != getattr(self.config, name):
+                    raise ConfigError(f"{name}: it cannot be changed while the runner runs; start it again")
+            self._in_force = self._make(config)
+        except RunnerError as error:
+            self.ui.error(f"The configuration stays as it was: {error}")
+        else:
+            self.config = config
+            self.ui.success("The configuration was read again and is in force")
+
+    def _make(self, config: Config) -> Tools:
+        """Make all parts of a configuration, looking first whether they can work."""
+        repository = git.require_repository(config.repository)
+        environment = agent_environment.passed(self._environ, config.environment)
+        self._check_instructions(config)
+        executor = self._executor(config, environment)
+        tools = Tools(
             config=config,
             source=HeadlessPm(
                 config.api_url,
@@ -71,7 +112,7 @@ class AdvancedAgentRunner:
             hooks=HookRunner(
                 config.hooks_directory or discovery.default_hooks_directory(),
                 config.hook_timeout,
-                env=self._hook_environment,
+                env=agent_environment.passed(self._environ, hook_runner.VARIABLES),
                 show=lambda line: self.ui.info(f"hook: {line}"),
             ),
             executor=executor,
@@ -79,21 +120,23 @@ class AdvancedAgentRunner:
             ui=self.ui,
             signals=self.signals,
             pulse=Pulse(),
-            environment=self.environment,
+            environment=environment,
         )
+        tools.pulse.every(config.heartbeat_interval, lambda: self._beat(tools))
+        tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
+        return tools
 
-    def _executor(self) -> Executor:
+    def _executor(self, config: Config, environment: Mapping[str, str]) -> Executor:
         """Find the agent's program and see that it starts."""
-        if self.config.executor != "claude":
-            return executors.find(self.config.executor, {"agent_command": self.config.agent_command})
-        home = Path(self.environment.get("HOME", "/"))
-        path = discovery.find_claude(self.environment, home, self.config.claude_path)
-        self.ui.info(f"Claude CLI {discovery.claude_version(path, self.environment)} at {path}")
+        if config.executor != "claude":
+            return executors.find(config.executor, {"agent_command": config.agent_command})
+        home = Path(environment.get("HOME", "/"))
+        path = discovery.find_claude(environment, home, config.claude_path)
+        self.ui.info(f"Claude CLI {discovery.claude_version(path, environment)} at {path}")
         return executors.find("claude", {"claude_path": path})
 
-    def _instructions(self) -> None:
+    def _check_instructions(self, config: Config) -> None:
         """See that the role's instructions can be read, before a task is taken."""
-        config = self.config
         team_roles = discovery.find_team_roles(config.team_roles, config.repository, config.home)
         found = discovery.role_instructions(Role(str(config.role)), config.level, team_roles)
         self.ui.debug(f"Role instructions: {found.origin}")
@@ -117,13 +160,24 @@ class AdvancedAgentRunner:
         """Keep our locks alive; a missed beat is made up for by the next."""
         try:
             tools.source.register()
-        except SourceUnavailable as error:
+        except (SourceUnavailable, Unauthorized) as error:
             self.ui.debug(f"No heartbeat this time: {error}")
 
     def _check_health(self, tools: Tools) -> None:
         outcome = tools.hooks.run("health_check", self._health())
         if outcome.decision is not Decision.GO:
             self.ui.warning(f"Health check: {outcome.detail}")
+
+    def _dump(self) -> None:
+        """Tell what is in hand; SIGUSR1 asks for it."""
+        held = self.journal.get_locked_task()
+        task = (
+            f"task {held.task.id}, phase {held.phase}, attempt {held.attempt}, run {held.run or '-'}"
+            if held
+            else "no task"
+        )
+        up = time.monotonic() - self._started
+        self.ui.info(f"State: {task}; intent {self.signals.intent.name}; up {up:.0f} s; pid {os.getpid()}")
 
     def _health(self) -> dict[str, object]:
         held = self.journal.get_locked_task()

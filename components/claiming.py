@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from components.journal_format import LEGACY
+from components.journal_format import LEGACY, ORPHAN
 from components.model import Held, Task
 from components.states import TaskStatus
 
 AT_WORK = frozenset({TaskStatus.UNDER_WORK, TaskStatus.TESTING})
 OFFERED = frozenset({TaskStatus.CREATED, TaskStatus.APPROVED, TaskStatus.DEV_DONE})
+LEFT_AT = {LEGACY: AT_WORK | {TaskStatus.PENDING}, ORPHAN: AT_WORK}
 
 
 def is_ours(now: Task | None, held: Held) -> bool:
@@ -18,11 +19,12 @@ def is_ours(now: Task | None, held: Held) -> bool:
 def is_free(now: Task | None, held: Held) -> bool:
     """Whether the lock may be asked for: nobody has it, and the status is one that a claim starts from.
 
-    A claim of the earlier runner's may also stand at `under_work`, where it left tasks behind, or at `pending`.
+    A task that we held before may also stand at `under_work`, where the server forgot our lock; one of the earlier
+    runner's at `pending`.
     """
     if now is None or now.locked_by is not None:
         return False
-    return now.status in OFFERED or (held.taken_from == LEGACY and now.status in AT_WORK | {TaskStatus.PENDING})
+    return now.status in OFFERED or now.status in LEFT_AT.get(held.taken_from, frozenset())
 
 
 def is_abandoned(now: Task | None) -> bool:

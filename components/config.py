@@ -53,6 +53,9 @@ class Config:
     agent_command: tuple[str, ...]
     claude_path: Path | None
     claude_timeout: float
+    grace: float
+    leash: float
+    output_limit: int
     models: Mapping[str, str]
     fallback_models: Mapping[str, str]
     permission_mode: str

@@ -18,6 +18,10 @@ from components.states import Complexity, Phase, Reason
 VERSION = 2
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 CLAIM = re.compile(r"[0-9a-f]{32}")
+LEGACY = "legacy"
+"""`taken_from` of a claim that the earlier runner's lock file tells of."""
+ORPHAN = "orphan"
+"""`taken_from` of a claim that only the source tells of."""
 
 
 def dump(held: Held) -> bytes:
@@ -132,6 +136,3 @@ def _parse_legacy(data: dict[str, Any]) -> Held:
         path = Path(data["worktree_path"])
         held = replace(held, workspace=Workspace(path, path, data.get("branch_name") or "", is_worktree=True))
     return held
-
-
-LEGACY = "legacy"

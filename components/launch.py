@@ -6,26 +6,33 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
-from components import discovery, durable, git, process, prompt, transcript
+from components import discovery, durable, git, journal_format, orphans, process, prompt, transcript
 from components.errors import Draining
 from components.model import AgentRun, Held, Workspace
-from components.run_directory import Limits, RunDirectory
+from components.run_directory import Limits, RunDirectory, RunState
 from components.signals import Intent
-from components.states import Role
+from components.states import Phase, Role
 from components.tools import Tools
 
 CHECKOUT_LOCK = "agent-runner-checkout.lock"
 CHECKOUT_SECONDS = 1.0
+RIVAL_SECONDS = 0.2
 
 
 def agent(held: Held, run: RunDirectory, tools: Tools) -> None:
     """Make the run directory durable and start its shim; a main checkout serves one agent at a time."""
+    _end_rivals(held, tools)
     workspace = workspace_of(held)
     described = describe(held, workspace, tools)
     command = tools.executor.command(described)
     with _exclusive(workspace, held, tools) as locks:
-        run.create(command, workspace.path, Limits(timeout=described.timeout))
+        run.create(command, workspace.path, limits_of(described, tools))
+        durable.create(
+            run.path / orphans.JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name))
+        )
+        durable.sync_directory(run.path)
         task_words = {"AGENT_RUNNER_TASK_ID": held.task.id, "AGENT_RUNNER_ATTEMPT": str(held.attempt)}
         process.start(run, {**tools.environment, **command.env, **task_words}, locks)
     tools.ui.task_card(
@@ -35,6 +42,23 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> None:
         attempt=held.attempt,
         directory=workspace.path,
     )
+
+
+def limits_of(described: AgentRun, tools: Tools) -> Limits:
+    """Return what the shim holds the agent to."""
+    config = tools.config
+    return Limits(described.timeout, config.grace, config.leash, config.output_limit)
+
+
+def _end_rivals(held: Held, tools: Tools) -> None:
+    """End agents of earlier claims of this task that are still at work here: there is never more than one."""
+    for rival in orphans.rivals(held, tools):
+        tools.ui.warning(f"An agent of an earlier claim of task {held.task.id} is at work ({rival.name}); ending it")
+        process.stop(rival)
+        while rival.state() is RunState.ALIVE:
+            tools.signals.wait(RIVAL_SECONDS)
+            if tools.signals.intent is Intent.LEAVE:
+                raise Draining(f"task {held.task.id} did not start yet; the next start goes on with it")
 
 
 def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:

@@ -1,7 +1,9 @@
-"""Asking again, with growing rests, for as long as the source of tasks does not answer."""
+"""Asking again, with growing rests, for as long as the source of tasks does not answer or the disk takes nothing."""
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -14,18 +16,22 @@ from components.terminal_ui import TerminalUI
 T = TypeVar("T")
 
 LONGEST_REST_SECONDS = 300.0
+KNOCK_SECONDS = 4.0
+DISK_SECONDS = 5.0
 
 
 class Patience:
     """Calls that may fail for a while are repeated for ever; the operator is told once, and once when it is over.
 
-    What is repeated must look before it acts, as every step does.
+    What is repeated must look before it acts, as every step does. `knock` asks the source whether it is there at all:
+    one that was not and is again ends a rest early, so that an outage of hours is over within seconds.
     """
 
-    def __init__(self, signals: Signals, ui: TerminalUI) -> None:
+    def __init__(self, signals: Signals, ui: TerminalUI, knock: Callable[[], object]) -> None:
         self._signals = signals
         self._ui = ui
-        self._is_out = False
+        self._knock = knock
+        self._told: set[str] = set()
 
     def __call__(
         self,
@@ -41,8 +47,8 @@ class Patience:
             return intent is Intent.LEAVE or (gives_up_draining and intent is not Intent.RUN)
 
         retrying = Retrying(
-            retry=retry_if_exception_type(waits_for),
-            wait=wait_random_exponential(multiplier=1, max=LONGEST_REST_SECONDS),
+            retry=retry_if_exception_type((*waits_for, OSError)),
+            wait=self._rest_after,
             sleep=self._rest,
             stop=is_over,
             before_sleep=self._say,
@@ -50,16 +56,46 @@ class Patience:
         try:
             value = retrying(call)
         except RetryError as error:
-            raise Draining("stopped while the source of tasks did not answer") from error
-        if self._is_out:
-            self._is_out = False
-            self._ui.success("The source of tasks answers again")
+            raise Draining(f"stopped while waiting: {error.last_attempt.exception()}") from error
+        if self._told:
+            self._told.clear()
+            self._ui.success("It works again; going on")
         return value
 
+    def _rest_after(self, state: RetryCallState) -> float:
+        """A full disk is looked at every 5 s; a source gets rests that grow to 5 min, with jitter."""
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, OSError):
+            return DISK_SECONDS
+        return wait_random_exponential(multiplier=1, max=LONGEST_REST_SECONDS)(state)
+
     def _rest(self, seconds: float) -> None:
-        self._signals.wait(seconds)
+        """Rest for so long, or until a source that was away is back, or until a signal asks for something."""
+        wake = time.monotonic() + seconds
+        intent = self._signals.intent
+        was_away = False
+        while (left := wake - time.monotonic()) > 0 and self._signals.intent is intent:
+            self._signals.wait(min(left, KNOCK_SECONDS * random.uniform(0.75, 1.25)))  # noqa: S311
+            if seconds <= KNOCK_SECONDS or self._signals.intent is not intent:
+                continue
+            try:
+                self._knock()
+            except RunnerError:
+                was_away = True
+            else:
+                if was_away:
+                    return
 
     def _say(self, state: RetryCallState) -> None:
-        if not self._is_out and state.outcome is not None:
-            self._is_out = True
-            self._ui.warning(f"{state.outcome.exception()}. Trying again until it answers; nothing is lost meanwhile")
+        """Tell each kind of trouble once, not each time."""
+        error = state.outcome.exception() if state.outcome else None
+        kind = type(error).__name__
+        if error is not None and kind not in self._told:
+            self._told.add(kind)
+            self._ui.warning(f"{_sentence(error)}. Trying again until it works; nothing is lost meanwhile")
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'writing the state'}"
+    return str(error).rstrip(".")

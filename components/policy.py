@@ -46,11 +46,22 @@ ACTIONS: dict[Reason, Action] = {
     Reason.OUTPUT_LIMIT: Action.PARK,
     Reason.BUDGET_EXHAUSTED: Action.PARK,
     Reason.AUTH_FAILED: Action.PARK,
-    Reason.AGENT_MISSING: Action.PARK,
-    Reason.WORKSPACE_FAILED: Action.PARK,
+    Reason.AGENT_MISSING: Action.GIVE_BACK,
+    Reason.WORKSPACE_FAILED: Action.GIVE_BACK,
     Reason.UNSAFE_TASK: Action.PARK,
     Reason.CANCELLED: Action.PARK,
 }
+
+TROUBLE_HERE = frozenset(
+    {
+        Reason.AGENT_MISSING,
+        Reason.AUTH_FAILED,
+        Reason.WORKSPACE_FAILED,
+        Reason.HOOK_REJECTED,
+        Reason.HOOK_POSTPONED,
+    }
+)
+"""Ends that speak of this machine or its configuration rather than of the task."""
 
 STOPPED_FOR: dict[str, Reason] = {
     "timeout": Reason.TIMED_OUT,

@@ -75,6 +75,10 @@ class TaskSource(Protocol):
         """Return a free task for our role and level, without locking it; never one whose id is in `refused`."""
         ...
 
+    def ours(self) -> list[Task]:
+        """Return the tasks that we hold, and those at work whose lock was forgotten while we were the last to act."""
+        ...
+
     def look(self, task: Task) -> Task | None:
         """Return the task as it is now, or None when it is gone or its id was given to another task."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components import claiming, policy
+from components import claiming, dead_letters, faults, policy
 from components.errors import SourceRefused
 from components.model import Held, Task, Verdict
 from components.policy import Action
@@ -39,15 +39,19 @@ def deliver(held: Held, tools: Tools) -> str:
 def _move(held: Held, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -> str:
     """Set the first of the wanted statuses that the server knows."""
     show = tools.ui.success if verdict_of(held).reason is Reason.SUCCEEDED else tools.ui.warning
+    said = ""
     for status in wanted:
         try:
             tools.source.set_status(now, status)
+            faults.reach("report.moved")
         except SourceRefused as error:
+            said = str(error)
             tools.ui.warning(f"The server does not take status {status} for task {now.id}: {error}")
         else:
             show(f"Task status updated to: {status}")
             return status
-    tools.ui.error(f"Task {now.id} stays {now.status}: the server took none of {', '.join(wanted)}; move it by hand")
+    path = dead_letters.keep(tools.config.home, held, wanted, said)
+    tools.ui.error(f"Task {now.id} stays {now.status}: the server took none of {', '.join(wanted)}; see {path}")
     return ""
 
 
@@ -58,6 +62,7 @@ def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
         return
     try:
         tools.source.comment(now, f"{marker} {summary(held, verdict)}")
+        faults.reach("report.commented")
     except SourceRefused as error:
         tools.ui.warning(f"No comment on task {now.id}: {error}")
 

@@ -1,9 +1,9 @@
 """The parent of one agent: it outlives the daemon, holds the agent's limits and writes down how the agent ended.
 
 Run as `python -I -S -B shim.py RUN_DIRECTORY TIMEOUT GRACE LEASH OUTPUT_BYTES CGROUP CWD ARGV...` (times in seconds)
-in a session of its own, with the agent's environment. The daemon made and synced the run directory before: `prompt`, empty
-`out` and `err`, `exit` (PENDING, 256 bytes) and `alive`, whose lock this process and the agent inherit. It imports
-little, because it is started for every attempt: `json` and `typing` alone would double its cost. Rules:
+in a session of its own, with the agent's environment. The daemon made and synced the run directory before: `prompt`,
+empty `out` and `err`, `exit` (PENDING, 256 bytes) and `alive`, whose lock this process and the agent inherit. It
+imports little, because it is started for every attempt: `json` and `typing` alone would double its cost. Rules:
 
 * `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
 * The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.

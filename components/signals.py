@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import faulthandler
 import os
 import select
 import signal
+import sys
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -33,13 +36,24 @@ class Signals:
         self.intent = Intent.RUN
         self._on_term = TERM[on_term]
         self._terms = 0
+        self.is_interrupted = False
+        self.wants_reload = False
+        self.on_dump: Callable[[], None] | None = None
+        self._wants_dump = False
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def install(self) -> None:
-        """Take over SIGTERM, SIGQUIT and SIGINT of this process; main thread only."""
+        """Take over SIGTERM, SIGQUIT, SIGINT, SIGHUP and SIGUSR1 of this process; main thread only.
+
+        SIGUSR1 also writes the stacks of all threads to the error output at once, even while something hangs.
+        """
         signal.signal(signal.SIGTERM, self._term)
         signal.signal(signal.SIGQUIT, self._quit)
         signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGHUP, self._hang_up)
+        signal.signal(signal.SIGUSR1, self._dump)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=True)
 
     @property
     def is_draining(self) -> bool:
@@ -49,8 +63,7 @@ class Signals:
     def request(self, intent: Intent) -> None:
         """Ask for an intent, as a signal would."""
         self.intent = intent
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b".")
+        self._wake()
 
     def wait(self, seconds: float, fd: int | None = None) -> bool:
         """Rest for so long; True when `fd` became readable. A signal ends the rest at once."""
@@ -62,7 +75,14 @@ class Signals:
         if self._read in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._read, 4096)
+        if self._wants_dump and self.on_dump is not None:
+            self._wants_dump = False
+            self.on_dump()
         return fd in ready
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b".")
 
     def _term(self, _number: int, _frame: FrameType | None) -> None:
         self._terms += 1
@@ -72,4 +92,13 @@ class Signals:
         self.request(Intent.STOP)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self.is_interrupted = True
         self.request(INTERRUPT.get(self.intent, Intent.LEAVE))
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self.wants_reload = True
+        self._wake()
+
+    def _dump(self, _number: int, _frame: FrameType | None) -> None:
+        self._wants_dump = True
+        self._wake()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from components import attendance, claiming, hook_payload, launch, policy, reporting
+from components import attendance, claiming, faults, hook_payload, launch, policy, reporting
 from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
@@ -36,6 +36,7 @@ def claim(held: Held, tools: Tools) -> Held:
     if not claiming.is_ours(now, held):
         try:
             tools.source.lock(now)
+            faults.reach("claim.locked")
         except (TaskTaken, SourceRefused) as error:
             tools.ui.info(f"No lock on task {now.id} ({error}); looking who has it")
     return replace(held, phase=Phase.CLAIMED, task=now)
@@ -52,6 +53,7 @@ def settle(held: Held, tools: Tools) -> Held:
     now = tools.source.look(held.task)
     if now is not None and claiming.is_ours(now, held) and now.status not in claiming.AT_WORK:
         now = tools.source.set_status(now, TaskStatus.UNDER_WORK)
+        faults.reach("settle.begun")
     if now is None or not claiming.is_ours(now, held):
         tools.ui.warning(f"Task {held.task.id} went to {now.locked_by if now else 'nobody'}; leaving it alone")
         return replace(held, phase=Phase.DONE)
@@ -88,6 +90,7 @@ def spawn(held: Held, tools: Tools) -> Held:
         if claiming.is_lost(tools.source.look(held.task), held):
             return end(held, Verdict(Reason.LOST_CLAIM, policy.WORDS[Reason.LOST_CLAIM]))
         launch.agent(held, run, tools)
+        faults.reach("spawn.started")
     return replace(held, phase=Phase.RUNNING, run=run.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,3 +43,7 @@ class Tools:
     def run_of(self, held: Held) -> RunDirectory:
         """Return the run directory of the current attempt; its name tells task, claim and attempt."""
         return RunDirectory(self.runs / f"{held.task.id}-{held.claim[:CLAIM_LETTERS]}-{held.attempt}")
+
+
+Toolbox = Callable[[], Tools]
+"""Returns the tools in force: a configuration that was reloaded takes effect between two steps."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from components import hook_payload, policy
+from components import faults, hook_payload, orphans, policy
 from components.errors import Draining, RunnerError, StateCorrupt
 from components.hook_payload import Moment
 from components.model import Held, Task, Verdict
@@ -15,7 +16,7 @@ from components.patience import Patience
 from components.states import Reason
 from components.task_persistence import TaskPersistence, age
 from components.task_runner import TaskRunner
-from components.tools import Tools
+from components.tools import Toolbox, Tools
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +36,22 @@ class Tally:
 class Worker:
     """Polls, claims and runs tasks, one at a time, until told to stop or until it has done enough."""
 
-    def __init__(self, runner: TaskRunner, journal: TaskPersistence, tools: Tools, patience: Patience) -> None:
+    def __init__(self, runner: TaskRunner, journal: TaskPersistence, toolbox: Toolbox, patience: Patience) -> None:
         self._runner = runner
         self._journal = journal
-        self._tools = tools
+        self._toolbox = toolbox
         self._patience = patience
         self._left_alone = LeftAlone()
         self._idle_since: float | None = None
         self._defects = 0
+        self._knows_orphans = False
+        self._troubles = 0
+        self._not_before = 0.0
         self.tally = Tally()
+
+    @property
+    def _tools(self) -> Tools:
+        return self._toolbox()
 
     def run(self) -> Tally:
         """Work until there is a reason to end, and return what was done."""
@@ -99,7 +107,9 @@ class Worker:
             held = self._journal.get_locked_task()
         except StateCorrupt as error:
             self._tools.ui.error(str(error))
-            return None
+            held = None
+        if held is None and not self._knows_orphans:
+            held = self._orphan()
         if held is not None:
             self._tools.ui.info("Recovering previously locked task...")
             self._tools.ui.info(
@@ -108,15 +118,24 @@ class Worker:
             )
         return held
 
+    def _orphan(self) -> Held | None:
+        """Look, until there is none, for tasks that are ours at the source though no journal tells of them."""
+        find = partial(orphans.find, self._journal.agent_id, self._journal.host, self._tools)
+        held = self._patience(find, gives_up_draining=True)
+        self._knows_orphans = held is None
+        return held if held is None else replace(self._journal.save(held), recovered=True)
+
     def _next(self) -> Held | None:
-        if self._tools.signals.is_draining:
+        if self._tools.signals.is_draining or time.monotonic() < self._not_before:
             return None
         refused = self._left_alone.ids()
         task = self._patience(lambda: self._tools.source.next_task(refused), gives_up_draining=True)
         if task is None or self._tools.signals.is_draining:
             return None
         self._tools.ui.info(f"Taking task {task.id}: {task.title}")
-        return self._journal.lock_task(task)
+        held = self._patience(partial(self._journal.lock_task, task), gives_up_draining=True)
+        faults.reach(f"after.{held.phase}")
+        return held
 
     def _count(self, task: Task, verdict: Verdict | None) -> None:
         """Remember how it ended; a task that we gave back is left to others for a while."""
@@ -128,6 +147,17 @@ class Worker:
             self.tally.failed += 1
             self._left_alone.add(task.id)
             self._tools.ui.error(f"Task {task.id} was not done: {verdict.detail}")
+        self._note_trouble(verdict)
+
+    def _note_trouble(self, verdict: Verdict | None) -> None:
+        """Where this machine is the trouble, take nothing for a while: other tasks would fare no better."""
+        if verdict is None or verdict.reason not in policy.TROUBLE_HERE:
+            self._troubles = 0
+            return
+        self._troubles += 1
+        self._not_before = time.monotonic() + policy.backoff(self._troubles)
+        if not self._tools.config.single_task:
+            self._tools.ui.warning(f"Taking nothing new for {policy.backoff(self._troubles):.0f} s")
 
     def _is_enough(self) -> bool:
         config = self._tools.config

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from components import __version__, errors
+from components import __version__, errors, faults
 
 COMMANDS: Mapping[str, str] = {
     "run": "Work on the tasks of a Headless PM server (the default command).",
@@ -87,6 +87,7 @@ def group() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. No mistake of a user's ends in a traceback."""
     try:
+        faults.arm(os.environ.get(faults.VARIABLE, ""))
         words = sys.argv[1:] if arguments is None else arguments
         with group.make_context(program_name(), list(words)) as context:
             code = group.invoke(context)

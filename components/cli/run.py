@@ -38,6 +38,8 @@ every value and where it comes from.
 \b
 Signals:
   SIGTERM   take nothing new, leave the agent at work, exit; the next start adopts it (see --on-term)
+  SIGHUP    read the configuration again, between two steps; a bad one changes nothing
+  SIGUSR1   write what is in hand, and the stacks, to the log
   Ctrl-C    once: finish the task in hand; twice: stop the agent and give the task back; thrice: leave at once
 """
 
@@ -82,7 +84,7 @@ def command(context: click.Context, /, file: Path | None, verbose: int, quiet: i
     """Load the configuration, run, and tell by the exit code how it went."""
     from components.app import AdvancedAgentRunner, redactor
     from components.config import load
-    from components.signals import Signals
+    from components.signals import Intent, Signals
     from components.terminal_ui import TerminalUI
 
     given = {
@@ -103,9 +105,11 @@ def command(context: click.Context, /, file: Path | None, verbose: int, quiet: i
     for warning in loaded.warnings:
         ui.warning(warning)
     signals = Signals(config.on_term)
-    runner = AdvancedAgentRunner(config, os.environ, ui, signals)
+    runner = AdvancedAgentRunner(config, os.environ, ui, signals, lambda: load(given, os.environ, file=file).config)
     signals.install()
     tally = runner.run()
+    if signals.is_interrupted and signals.intent in (Intent.STOP, Intent.LEAVE):
+        return 130
     if config.single_task and not tally.total:
         return 0 if signals.is_draining else NO_TASK
     return 1 if config.single_task and tally.failed else 0

@@ -16,6 +16,11 @@ from components.errors import RunnerError
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
 LAST_LINES = 5
+# PR_SET_PDEATHSIG is 1: should we be killed, the kernel asks the child to end.
+LEASHED = (
+    "import ctypes, runpy, signal; ctypes.CDLL(None).prctl(1, signal.SIGTERM);"
+    " runpy.run_module('components.cli', run_name='__main__', alter_sys=True)"
+)
 
 
 @contextlib.contextmanager
@@ -24,14 +29,15 @@ def runner(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our own commands; at the end of the context SIGTERM, and after `patience` seconds SIGKILL.
 
-    It has a session of its own, so that a Ctrl-C is ours alone, to be passed on in order. `output` takes both its
+    It has a session of its own, so that a Ctrl-C is ours alone, to be passed on in order; it does not outlive us by
+    much, even where we are killed. `output` takes both its
     streams; without it they are ours.
     """
     python_path = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH", "")]))
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(output.open("ab")) if output else None
         child = subprocess.Popen(
-            [sys.executable, "-m", "components.cli", *words],
+            [sys.executable, "-c", LEASHED, *words],
             env={**env, "PYTHONPATH": python_path},
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -46,6 +46,7 @@ class HeadlessPm:
     ) -> None:
         self._api = PmApi(url, api_key, agent_id, role, level, timeout=timeout, wait=wait)
         self._lists = PmLists(self._api)
+        self._agent_id = agent_id
         self._role = role
         self._level = level
         self._capabilities: frozenset[str] | None = None
@@ -67,6 +68,20 @@ class HeadlessPm:
             return None
         task = self._readable(offered)
         return task if task is not None and task.id not in refused else self._first_claimable(refused)
+
+    def ours(self) -> list[Task]:
+        """Return the tasks that we hold, and those at work whose lock was forgotten while we were the last to act."""
+        role = "" if self._role == Role.QA else self._role
+        statuses = (TaskStatus.UNDER_WORK, *CLAIMABLE.get(self._role, CLAIMABLE_BY_OTHERS))
+        rows = [row for status in statuses for row in self._lists.rows(status, role)]
+        tasks = [task for row in rows if (task := self._readable(row)) is not None]
+        return [task for task in tasks if task.locked_by == self._agent_id or self._was_ours(task)]
+
+    def _was_ours(self, task: Task) -> bool:
+        if task.locked_by is not None or task.status != TaskStatus.UNDER_WORK:
+            return False
+        last = next(iter(self.history(task)), None)
+        return last is not None and last.changed_by == self._agent_id
 
     def look(self, task: Task) -> Task | None:
         """Return the task as it is now, or None when it is gone or its id was given to another task."""

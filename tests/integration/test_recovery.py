@@ -241,11 +241,11 @@ def test_a_server_that_goes_away_during_the_work_is_told_when_it_is_back(tmp_pat
             at_work(one)
             pm.kill()
             one.open_gate()
-            until(lambda: one.said("Trying again until it answers"), "the outage to be told")
+            until(lambda: one.said("Trying again until it works"), "the outage to be told")
             pm.restart()
 
             assert daemon.wait(40) == 0
             assert is_done(pm, task)
-            assert one.log.read_text().count("Trying again until it answers") == 1
+            assert one.log.read_text().count("Trying again until it works") == 1
         finally:
             one.close()
