@@ -12,7 +12,7 @@ from components import branch_names, durable, git, git_command, unsaved_work, wo
 from components.errors import ConfigError, GitFailed
 from components.model import Task, Workspace
 from components.states import Complexity
-from components.worktree_entry import WorktreeEntry
+from components.worktree_entry import Marker, WorktreeEntry
 from components.worktree_opening import Opening
 
 logger = logging.getLogger(__name__)
@@ -135,13 +135,22 @@ class GitWorktree:
         if worktree.entry.is_dir():
             if reasons := self._not_ours(worktree) or unsaved_work.all_of(worktree):
                 return reasons
+            marker = worktree.marker()
             if reasons := self._set_aside(worktree, lock):
                 return reasons
+            if marker is not None:
+                self._drop_empty_branch(marker, lock)
         elif os.path.lexists(worktree.path):
             return [f"git does not know {worktree.path} as a worktree any more: look at it, and delete it by hand"]
         if worktree.aside.exists() and self._is_named_by_us(worktree.path):
             shutil.rmtree(worktree.aside)
         return []
+
+    def _drop_empty_branch(self, marker: Marker, lock: int) -> None:
+        """Delete a branch that we made and on which nothing was committed: that of a QA's worktree, for instance."""
+        if marker.ready and git.branches(self.repository).get(marker.branch) == marker.base_commit:
+            words = ("update-ref", "-d", f"refs/heads/{marker.branch}", marker.base_commit)
+            git_command.run(self.repository, *words, lock=lock)
 
     def _set_aside(self, worktree: WorktreeEntry, lock: int) -> list[str]:
         there = worktree.path.exists()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from components import attendance, claiming, faults, hook_payload, launch, policy, reporting
+from components import attendance, claiming, faults, handoff, hook_payload, launch, policy, reporting
 from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
@@ -125,7 +125,12 @@ def end(held: Held, verdict: Verdict) -> Held:
 
 
 def report(held: Held, tools: Tools) -> Held:
-    """Tell the source how it ended, after a look; what was told already is not told twice."""
+    """Note where the work stands, then tell the source, after a look; what was told already is not told twice."""
+    if held.workspace is not None:
+        try:
+            handoff.record(held.task, held.workspace)
+        except GitFailed as error:
+            tools.ui.warning(f"Where the work stands could not be noted: {error}")
     return replace(held, phase=Phase.REPORTED, reported=reporting.deliver(held, tools))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from components import branch_names, git, git_command
+from components import branch_names, git, git_command, handoff
 from components.errors import GitFailed
 from components.model import Task, Workspace
 from components.worktree_entry import LOCK_AGE, Marker, WorktreeEntry, remove_lock
@@ -164,11 +164,12 @@ class Opening:
         return True
 
     def _start(self, last: Workspace | None) -> str:
-        """Return the commit to begin at: what this claim has done already, the task's own branch, or HEAD."""
+        """Return the commit to begin at: what this claim has done, what was left before, the task's branch, HEAD."""
         known = git.branches(self.repository)
         ours = last.branch if last is not None and self._is_of_this_claim(last) else ""
         wanted = self.task.branch if branch_names.is_safe(self.task.branch) else ""
-        return known.get(ours) or known.get(wanted) or git.head_commit(self.repository)
+        left = known.get(ours) or handoff.find(self.repository, self.task)
+        return left or known.get(wanted) or git.head_commit(self.repository)
 
     def _free_branches(self) -> Iterator[str]:
         """Yield branch names that nobody has, the task's own first if it may be used."""

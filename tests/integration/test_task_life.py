@@ -269,3 +269,32 @@ def test_the_model_follows_the_task_s_level(runner: MakeRunner, pm: PmServer) ->
     one.run("--max-tasks", "2", "--level", "principal")
 
     assert [run.out.read_text().strip() for run in one.runs()] == ["sonnet", "opus"]
+
+
+def test_the_next_who_takes_a_major_task_begins_where_the_last_one_left_it(
+    runner: MakeRunner, pm: PmServer, tmp_path: Path
+) -> None:
+    """QA must judge the developer's commits, and a second developer, and a second QA, those of all before them."""
+    task = pm.api.task("Handed on", complexity="major")
+    developer, qa = runner("write", "commit"), runner(agent_id="qa_1")
+    qa.env["AGENT_COMMAND"] = "sh -c 'cat work.txt; echo QA: REJECTED - not yet'"
+    developer.run("--single-task")
+
+    first = qa.run("--single-task", role="qa")
+    again = developer.run("--single-task")
+    second = qa.run("--single-task", role="qa")
+
+    assert (first.returncode, again.returncode, second.returncode) == (0, 0, 0), first.stdout + again.stdout
+    seen = [run.out.read_text() for run in qa.runs() if "QA:" in run.out.read_text()]
+    assert [text.count("work of attempt 1") for text in seen] == [1, 2]
+    assert status(pm, task) == ("created", None)
+
+
+def test_a_branch_on_which_nothing_was_committed_does_not_stay(runner: MakeRunner, pm: PmServer) -> None:
+    pm.api.task("Look only", complexity="major")
+    one = runner()
+    one.env["AGENT_COMMAND"] = "true"
+
+    one.run("--single-task")
+
+    assert git(one.repository, "branch", "--format=%(refname:short)") == "main"

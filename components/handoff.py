@@ -1,0 +1,43 @@
+"""Where the work on a task stands, as a ref in the repository: the next who takes the task begins there.
+
+A developer's major task goes to QA, and may come back, as a new claim each time; each claim has a branch of its own.
+`refs/agent-runner/<task>/work-<digest>` names the commit that the last of them left. The digest is of the time the
+task was made, as servers give the same id again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from components import branch_names, git, git_command
+from components.model import Task, Workspace
+
+DIGEST_LETTERS = 8
+
+
+def record(task: Task, workspace: Workspace) -> None:
+    """Name what a worktree has committed as where the work stands; a worktree without commits changes nothing.
+
+    Raises GitFailed.
+    """
+    if not workspace.is_worktree or not workspace.path.is_dir():
+        return
+    head = git.head_commit(workspace.path)
+    if head == workspace.base_commit:
+        return
+    with git_command.locked(git.git_directory(workspace.repository)) as lock:
+        git_command.run(workspace.repository, "update-ref", ref_of(task), head, lock=lock)
+
+
+def find(repository: Path, task: Task) -> str:
+    """Return the commit at which the work stands, or "" when nobody has left any."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref_of(task)}^{{commit}}")
+    return git_command.answer(repository, *words, accepted=(0, 1, 128))
+
+
+def ref_of(task: Task) -> str:
+    """Return the ref's name. Raises UnsafeName for an id that may not be part of one."""
+    branch_names.check_identifier("task id", task.id)
+    digest = hashlib.sha256((task.created_at or task.title).encode(errors="replace")).hexdigest()
+    return f"refs/agent-runner/{task.id}/work-{digest[:DIGEST_LETTERS]}"
