@@ -1,0 +1,177 @@
+"""Journals that are lost or refused: what is ours at the server is found again, and what was refused is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pm_server import PmServer, running_pm
+from tests.runner import Runner
+from tests.waiting import until
+
+MakeRunner = Callable[..., Runner]
+
+
+@pytest.fixture
+def pm(tmp_path: Path) -> Iterator[PmServer]:
+    (tmp_path / "pm").mkdir()
+    with running_pm(tmp_path / "pm", "--real", "--faults") as server:
+        yield server
+
+
+@pytest.fixture
+def one(tmp_path: Path, pm: PmServer) -> Iterator[Runner]:
+    runner = Runner(tmp_path, pm, "wait", "write")
+    yield runner
+    runner.close()
+
+
+def is_done(pm: PmServer, task: dict[str, Any]) -> bool:
+    now = pm.api.look(task["id"])
+    return (now["status"], now["locked_by"]) == ("dev_done", None)
+
+
+def begun(one: Runner) -> None:
+    daemon = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+    one.kill(daemon)
+
+
+def test_an_agent_whose_daemon_lost_its_journal_is_adopted_all_the_same(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Lost journal")
+    begun(one)
+    (one.home / "locks" / "agent-dev_1.lock").unlink()
+
+    second = one.start("--single-task")
+    until(lambda: one.said("Recovering previously locked task..."), "the recovery")
+    one.open_gate()
+
+    assert second.wait(30) == 0
+    assert one.starts() == 1
+    assert is_done(pm, task)
+
+
+def test_a_corrupt_journal_is_set_aside_and_its_task_gone_on_with(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Corrupt journal")
+    begun(one)
+    lock = one.home / "locks" / "agent-dev_1.lock"
+    lock.write_bytes(lock.read_bytes()[:100])
+
+    second = one.start("--single-task")
+    until(lambda: one.said("Recovering previously locked task..."), "the recovery")
+    one.open_gate()
+
+    assert second.wait(30) == 0
+    assert one.starts() == 1
+    assert len(list(lock.parent.glob("*.bad-*"))) == 1
+    assert is_done(pm, task)
+
+
+def test_a_task_that_only_the_server_remembers_as_ours_is_done_afresh(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Disk wiped")
+    pm.api.register("dev_1")
+    pm.api.lock(task["id"], "dev_1")
+    pm.api.status(task["id"], "dev_1", "under_work")
+    one.open_gate()
+
+    ended = one.run("--single-task")
+
+    assert ended.returncode == 0, ended.stdout
+    assert one.starts() == 1
+    assert is_done(pm, task)
+
+
+def test_a_task_at_work_whose_lock_the_server_forgot_is_taken_up_again(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Forgotten lock")
+    pm.api.register("dev_1")
+    pm.api.lock(task["id"], "dev_1")
+    pm.api.status(task["id"], "dev_1", "under_work")
+    pm.api.status(task["id"], "dev_1", "created")
+    pm.api.status(task["id"], "dev_1", "under_work")
+    assert pm.api.look(task["id"])["locked_by"] is None
+    one.open_gate()
+
+    ended = one.run("--single-task")
+
+    assert ended.returncode == 0, ended.stdout
+    assert is_done(pm, task)
+
+
+def test_a_task_at_work_that_another_left_is_not_taken(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Somebody else's")
+    pm.api.register("dev_9")
+    pm.api.lock(task["id"], "dev_9")
+    pm.api.status(task["id"], "dev_9", "under_work")
+    pm.api.status(task["id"], "dev_9", "created")
+    pm.api.status(task["id"], "dev_9", "under_work")
+
+    assert one.run("--single-task").returncode == 3
+    assert pm.api.look(task["id"])["status"] == "under_work"
+
+
+def test_a_report_that_the_server_refuses_is_kept_for_a_person(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Refused report")
+    daemon = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+    pm.api.fault("reply", on="status", status=403, times=10)
+    one.open_gate()
+
+    daemon.wait(30)
+
+    letters = [json.loads(path.read_text()) for path in (one.home / "dead-letters").iterdir()]
+    assert [(letter["task_id"], letter["wanted"]) for letter in letters] == [(str(task["id"]), ["dev_done"])]
+    pm.api.forgive()
+    assert one.run("--single-task").returncode == 3, "a task whose report was refused is left to people"
+
+
+def test_a_hang_up_reads_the_configuration_again_and_keeps_the_old_one_if_it_is_bad(one: Runner, pm: PmServer) -> None:
+    config = one.home / "config.yaml"
+    one.home.mkdir(exist_ok=True)
+    config.write_text("claude_timeout: 100\n")
+    daemon = one.start()
+    until(lambda: one.log.exists() and one.said("No tasks available"), "the rest")
+    config.write_text("claude_timout: 5\n")
+    daemon.send_signal(1)
+    until(lambda: one.said("The configuration stays as it was"), "the refusal")
+    config.write_text("claude_timeout: 77\n")
+    daemon.send_signal(1)
+    until(lambda: one.said("is in force"), "the reload")
+    pm.api.task("With the new limit")
+
+    until(lambda: one.starts() == 1, "the agent")
+
+    assert json.loads((one.runs()[0].path / "spec.json").read_text())["limits"]["timeout"] == 77
+
+
+def test_a_user_signal_tells_state_and_stacks_and_changes_nothing(one: Runner, pm: PmServer) -> None:
+    pm.api.task("Watched")
+    daemon = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+
+    daemon.send_signal(10)
+    until(lambda: one.said("State: task") and one.said("phase RUNNING"), "the state")
+
+    assert one.said("most recent call first")
+    one.open_gate()
+    assert daemon.wait(30) == 0
+
+
+def test_an_agent_of_an_earlier_claim_is_ended_before_another_starts(one: Runner, pm: PmServer) -> None:
+    """The server gave the task away and then again to us, while our first agent worked on unseen."""
+    task = pm.api.task("Twice claimed")
+    begun(one)
+    (one.home / "locks" / "agent-dev_1.lock").unlink()
+    pm.api.status(task["id"], "pm_1", "created")
+
+    second = one.start("--single-task")
+    until(lambda: one.starts() == 2, "the second agent")
+
+    first_run = min(one.runs(), key=lambda run: run.path.stat().st_ctime)
+    assert first_run.state().name == "ENDED"
+    one.open_gate()
+    assert second.wait(30) == 0
+    assert is_done(pm, task)
