@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python advanced_agent_runner.py demo $(DEMO)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n auto $(TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

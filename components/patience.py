@@ -18,6 +18,8 @@ T = TypeVar("T")
 LONGEST_REST_SECONDS = 300.0
 KNOCK_SECONDS = 4.0
 DISK_SECONDS = 5.0
+STOP_SECONDS = 5.0
+"""How long a runner that is to stop goes on asking; the journal keeps what could not be told."""
 
 
 class Patience:
@@ -42,8 +44,10 @@ class Patience:
     ) -> T:
         """Return what the call returns, when it does. Raises Draining when the operator does not want to wait."""
 
-        def is_over(_state: RetryCallState) -> bool:
+        def is_over(state: RetryCallState) -> bool:
             intent = self._signals.intent
+            if intent is Intent.STOP and (state.seconds_since_start or 0) > STOP_SECONDS:
+                return True
             return intent is Intent.LEAVE or (gives_up_draining and intent is not Intent.RUN)
 
         retrying = Retrying(
@@ -73,6 +77,8 @@ class Patience:
         """Rest for so long, or until a source that was away is back, or until a signal asks for something."""
         wake = time.monotonic() + seconds
         intent = self._signals.intent
+        if intent is Intent.STOP:
+            wake = min(wake, time.monotonic() + 1.0)
         was_away = False
         while (left := wake - time.monotonic()) > 0 and self._signals.intent is intent:
             self._signals.wait(min(left, KNOCK_SECONDS * random.uniform(0.75, 1.25)))  # noqa: S311

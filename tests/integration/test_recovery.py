@@ -249,3 +249,23 @@ def test_a_server_that_goes_away_during_the_work_is_told_when_it_is_back(tmp_pat
             assert one.log.read_text().count("Trying again until it works") == 1
         finally:
             one.close()
+
+
+def test_a_runner_that_is_to_stop_does_not_wait_for_ever_for_a_server_that_is_gone(tmp_path: Path) -> None:
+    with running_pm(tmp_path, "--real") as pm:
+        task = pm.api.task("Long")
+        one = Runner(tmp_path, pm, "wait", "write")
+        try:
+            daemon = one.start("--on-term", "stop")
+            at_work(one)
+            pm.kill()
+            daemon.terminate()
+            daemon.wait(30)
+            assert one.journal_is("EXITED")
+
+            pm.restart()
+            one.run("--idle-timeout", "1")
+
+            assert is_done(pm, task, "created")
+        finally:
+            one.close()

@@ -105,7 +105,10 @@ def living(run: RunDirectory) -> list[int]:
 
 
 def pid_of(run: RunDirectory, who: str) -> int:
-    return until(lambda: run.pids().get(who), f"the pid of the {who}").pid
+    """Return a pid once the agent has begun: its program is not the shim's any more."""
+    agent = until(lambda: run.pids().get("agent"), "the pids").pid
+    until(lambda: b"shim.py" not in Path("/proc", str(agent), "cmdline").read_bytes(), "the agent's program")
+    return run.pids()[who].pid
 
 
 @pytest.mark.parametrize("code", [0, 1, 126, 255])
