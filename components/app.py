@@ -9,14 +9,13 @@ from pathlib import Path
 
 from components import agent_environment, discovery, executors, git, hook_payload, hook_runner
 from components.config import Config, require
-from components.errors import ConfigError, RunnerError, SourceUnavailable, Unauthorized
+from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
 from components.git_worktree import GitWorktree
 from components.hook_runner import Decision, HookRunner
 from components.model_mapper import ModelMapper
 from components.patience import Patience
 from components.ports import Executor
 from components.pulse import Pulse
-from components.redact import Redactor
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
 from components.states import Role
@@ -59,7 +58,11 @@ class AdvancedAgentRunner:
         self.journal.hold()
         self.signals.on_dump = self._dump
         patience = Patience(self.signals, self.ui, self._knock)
-        patience(lambda: self._register(tools), gives_up_draining=True, waits_for=(SourceUnavailable,))
+        try:
+            patience(lambda: self._register(tools), gives_up_draining=True, waits_for=(SourceUnavailable,))
+        except Draining as leaving:
+            self.ui.info(f"Leaving: {leaving}")
+            return Tally()
         worker = Worker(TaskRunner(self.journal, self.tools, patience), self.journal, self.tools, patience)
         return worker.run()
 
@@ -100,21 +103,9 @@ class AdvancedAgentRunner:
         executor = self._executor(config, environment)
         tools = Tools(
             config=config,
-            source=HeadlessPm(
-                config.api_url,
-                config.api_key,
-                config.agent_id,
-                str(config.role),
-                config.level,
-                wait=self.signals.wait,
-            ),
+            source=self._source(config),
             worktrees=GitWorktree(repository, config.worktree_base),
-            hooks=HookRunner(
-                config.hooks_directory or discovery.default_hooks_directory(),
-                config.hook_timeout,
-                env=agent_environment.passed(self._environ, hook_runner.VARIABLES),
-                show=lambda line: self.ui.info(f"hook: {line}"),
-            ),
+            hooks=self._hooks(config),
             executor=executor,
             models=ModelMapper(config.models, config.fallback_models, warn=self.ui.warning),
             ui=self.ui,
@@ -125,6 +116,18 @@ class AdvancedAgentRunner:
         tools.pulse.every(config.heartbeat_interval, lambda: self._beat(tools))
         tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
         return tools
+
+    def _source(self, config: Config) -> HeadlessPm:
+        identity = (config.agent_id, str(config.role), config.level)
+        return HeadlessPm(config.api_url, config.api_key, *identity, wait=self.signals.wait)
+
+    def _hooks(self, config: Config) -> HookRunner:
+        directory = config.hooks_directory or discovery.default_hooks_directory()
+        environment = agent_environment.passed(self._environ, hook_runner.VARIABLES)
+        return HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook)
+
+    def _show_hook(self, line: str) -> None:
+        self.ui.info(f"hook: {line}")
 
     def _executor(self, config: Config, environment: Mapping[str, str]) -> Executor:
         """Find the agent's program and see that it starts."""
@@ -191,8 +194,3 @@ class AdvancedAgentRunner:
             task_id=held.task.id if held else None,
             uptime=time.monotonic() - self._started,
         )
-
-
-def redactor(config: Config) -> Redactor:
-    """Return what takes our secrets out of anything shown."""
-    return Redactor([config.api_key])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from components.run_directory import RunState
 from tests.pm_server import PmServer, running_pm
@@ -16,33 +14,6 @@ from tests.runner import Runner
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PmServer]:
-    with running_pm(tmp_path_factory.mktemp("pm"), "--real") as pm:
-        yield pm
-
-
-@pytest.fixture
-def pm(server: PmServer) -> PmServer:
-    """The server without the tasks of the tests before."""
-    for task in server.api.tasks():
-        server.api.status(task["id"], "pm_1", "committed")
-    return server
-
-
-@pytest.fixture
-def runner(tmp_path: Path, pm: PmServer) -> Iterator[MakeRunner]:
-    made: list[Runner] = []
-
-    def make(*agent: str, agent_id: str = "dev_1") -> Runner:
-        made.append(Runner(tmp_path, pm, *agent, agent_id=agent_id))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def is_done(pm: PmServer, task: dict[str, Any], status: str = "dev_done") -> bool:
@@ -269,3 +240,14 @@ def test_a_runner_that_is_to_stop_does_not_wait_for_ever_for_a_server_that_is_go
             assert is_done(pm, task, "created")
         finally:
             one.close()
+
+
+def test_a_term_while_the_server_is_away_at_the_start_ends_it_without_an_error(runner: MakeRunner) -> None:
+    """Defect: it ended with exit code 1 and `Error: stopped while waiting`, as if the configuration were wrong."""
+    one = runner("write")
+    daemon = one.start(HEADLESS_PM_API_URL="http://127.0.0.1:9")
+    until(lambda: one.log.exists() and one.said("Trying again until it works"), "the outage to be told")
+
+    daemon.terminate()
+
+    assert daemon.wait(10) == 0
