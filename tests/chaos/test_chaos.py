@@ -28,7 +28,7 @@ from tests.waiting import until
 KILLS = int(os.environ.get("CHAOS_KILLS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(1 << 32))
 SPOILED_SHARE = 0.1
-VICTIMS = {"daemon": 5, "shim": 2, "agent": 2, "all of one": 2, "all": 1}
+VICTIMS = {"daemon": 12, "shim": 4, "agent": 3, "all of one": 3, "all": 1}
 REST_SECONDS = (0.05, 1.0)
 SECONDS_PER_KILL = 3.0
 END_SECONDS = 60.0
