@@ -86,16 +86,6 @@ def _parse_current(data: dict[str, Any]) -> Held:
         raise ValueError("its checksum does not fit: it was torn or edited")
     if not CLAIM.fullmatch(data["claim"]):
         raise ValueError(f"claim {data['claim']!r} is no claim")
-    workspace = None
-    if data["worktree_path"] is not None:
-        workspace = Workspace(
-            Path(data["worktree_path"]),
-            Path(data["repository"]),
-            data["branch_name"],
-            data["base_commit"],
-            data["is_worktree"],
-        )
-    verdict = data["verdict"]
     return Held(
         task=Task(**{**data["task_data"], "complexity": Complexity(data["task_data"]["complexity"])}),
         agent_id=data["agent_id"],
@@ -109,11 +99,20 @@ def _parse_current(data: dict[str, Any]) -> Held:
         host=data["host"],
         boot_id=data["boot_id"],
         run=data["run"],
-        workspace=workspace,
-        verdict=Verdict(**{**verdict, "reason": Reason(verdict["reason"])}) if verdict else None,
+        workspace=_workspace(data) if data["worktree_path"] is not None else None,
+        verdict=_verdict(data["verdict"]) if data["verdict"] else None,
         reported=data["reported"],
         spent_usd=float(data["spent_usd"]),
     )
+
+
+def _workspace(data: dict[str, Any]) -> Workspace:
+    path, repository = Path(data["worktree_path"]), Path(data["repository"])
+    return Workspace(path, repository, data["branch_name"], data["base_commit"], data["is_worktree"])
+
+
+def _verdict(data: dict[str, Any]) -> Verdict:
+    return Verdict(**{**data, "reason": Reason(data["reason"])})
 
 
 def _parse_legacy(data: dict[str, Any]) -> Held:

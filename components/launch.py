@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components import discovery, durable, git, journal_format, orphans, process, prompt, transcript
+from components import claiming, discovery, durable, git, journal_format, orphans, process, prompt, transcript
 from components.errors import Draining
 from components.model import AgentRun, Held, Workspace
 from components.run_directory import Limits, RunDirectory, RunState
@@ -21,13 +21,18 @@ CHECKOUT_SECONDS = 1.0
 RIVAL_SECONDS = 0.2
 
 
-def agent(held: Held, run: RunDirectory, tools: Tools) -> None:
-    """Make the run directory durable and start its shim; a main checkout serves one agent at a time."""
+def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
+    """Make the run directory durable and start its shim; False when the task turns out not to be ours any more.
+
+    A main checkout serves one agent at a time. The look at the claim comes after that wait, which may be long.
+    """
     _end_rivals(held, tools)
     workspace = workspace_of(held)
     described = describe(held, workspace, tools)
     command = tools.executor.command(described)
     with _exclusive(workspace, held, tools) as locks:
+        if claiming.is_lost(tools.source.look(held.task), held):
+            return False
         run.create(command, workspace.path, limits_of(described, tools))
         durable.create(
             run.path / orphans.JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name))
@@ -42,6 +47,7 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> None:
         attempt=held.attempt,
         directory=workspace.path,
     )
+    return True
 
 
 def limits_of(described: AgentRun, tools: Tools) -> Limits:

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from components import cgroup, durable
 from components.model import Captured, ProcessId
@@ -59,13 +60,18 @@ def capture(
         ended = _wait_within(child, started + timeout, (out.fileno(), err.fileno()))
         if not ended:
             kill_marked(child, cookie)
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read(OUTPUT_LIMIT))
         return Captured(
-            child.returncode if ended else None, texts[0], texts[1], time.monotonic() - started, timed_out=not ended
+            child.returncode if ended else None,
+            _beginning(out),
+            _beginning(err),
+            time.monotonic() - started,
+            timed_out=not ended,
         )
+
+
+def _beginning(stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    return stream.read(OUTPUT_LIMIT)
 
 
 def _wait_within(child: subprocess.Popen[bytes], deadline: float, outputs: Sequence[int]) -> bool:

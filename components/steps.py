@@ -87,9 +87,8 @@ def spawn(held: Held, tools: Tools) -> Held:
     """Start this attempt's agent, unless it is there or was there already."""
     run = tools.run_of(held)
     if run.state() is RunState.NEVER_RAN:
-        if claiming.is_lost(tools.source.look(held.task), held):
+        if not launch.agent(held, run, tools):
             return end(held, Verdict(Reason.LOST_CLAIM, policy.WORDS[Reason.LOST_CLAIM]))
-        launch.agent(held, run, tools)
         faults.reach("spawn.started")
     return replace(held, phase=Phase.RUNNING, run=run.name)
 

@@ -13,6 +13,7 @@ from components import cli
 from components.states import Level, Role
 
 if TYPE_CHECKING:
+    from components.config import Config
     from components.terminal_ui import TerminalUI
 
 NO_TASK = 3
@@ -42,6 +43,22 @@ Signals:
   SIGUSR1   write what is in hand, and the stacks, to the log
   Ctrl-C    once: finish the task in hand; twice: stop the agent and give the task back; thrice: leave at once
 """
+
+
+def terminal(config: Config) -> TerminalUI:
+    """Return the one place where messages go, and lead log records there."""
+    from components.redact import Redactor
+    from components.terminal_ui import TerminalUI
+
+    ui = TerminalUI(
+        verbosity=config.verbosity,
+        json_lines=config.log_json,
+        redact=Redactor([config.api_key]),
+        interactive=config.interactive,
+        environ=os.environ,
+    )
+    logging.basicConfig(handlers=[LogToTerminal(ui)], level=logging.DEBUG if config.verbosity > 1 else logging.INFO)
+    return ui
 
 
 class LogToTerminal(logging.Handler):
@@ -82,10 +99,9 @@ class LogToTerminal(logging.Handler):
 @click.pass_context
 def command(context: click.Context, /, file: Path | None, verbose: int, quiet: int, **_settings: object) -> int:
     """Load the configuration, run, and tell by the exit code how it went."""
-    from components.app import AdvancedAgentRunner, redactor
+    from components.app import AdvancedAgentRunner
     from components.config import load
     from components.signals import Intent, Signals
-    from components.terminal_ui import TerminalUI
 
     given = {
         name: value for name, value in cli.settings_of(context).items() if name not in ("file", "verbose", "quiet")
@@ -94,14 +110,7 @@ def command(context: click.Context, /, file: Path | None, verbose: int, quiet: i
         given["verbosity"] = verbose - quiet
     loaded = load(given, os.environ, file=file)
     config = loaded.config
-    ui = TerminalUI(
-        verbosity=config.verbosity,
-        json_lines=config.log_json,
-        redact=redactor(config),
-        interactive=config.interactive,
-        environ=os.environ,
-    )
-    logging.basicConfig(handlers=[LogToTerminal(ui)], level=logging.DEBUG if config.verbosity > 1 else logging.INFO)
+    ui = terminal(config)
     for warning in loaded.warnings:
         ui.warning(warning)
     signals = Signals(config.on_term)

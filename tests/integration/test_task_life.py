@@ -4,43 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.pm_server import PmServer, running_pm
+from tests.pm_server import PmServer
 from tests.runner import Runner, git
 
 MakeRunner = Callable[..., Runner]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PmServer]:
-    with running_pm(tmp_path_factory.mktemp("pm"), "--real") as pm:
-        yield pm
-
-
-@pytest.fixture
-def pm(server: PmServer) -> PmServer:
-    """The server without the tasks of the tests before."""
-    for task in server.api.tasks():
-        server.api.status(task["id"], "pm_1", "committed")
-    return server
-
-
-@pytest.fixture
-def runner(tmp_path: Path, pm: PmServer) -> Iterator[MakeRunner]:
-    made: list[Runner] = []
-
-    def make(*agent: str, agent_id: str = "dev_1") -> Runner:
-        made.append(Runner(tmp_path, pm, *agent, agent_id=agent_id))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def status(pm: PmServer, task: dict[str, Any]) -> tuple[str, str | None]:
