@@ -32,6 +32,19 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def sync_filesystem(path: Path) -> None:
+    """Commit everything that anybody, git for instance, has written to the file system that a path is on."""
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(fd)
+
+
 def write(path: Path, content: bytes) -> None:
     """Replace a file so that after any crash it is wholly old or wholly new, and new once this returns."""
     temporary = path.with_name(path.name + ".tmp")

@@ -27,6 +27,7 @@ HARDENED = (
     *("-c", "protocol.ext.allow=never"),
     *("-c", "gc.auto=0"),  # in the background it would go on holding the repository's lock
     *("-c", "maintenance.auto=false"),
+    *("-c", "core.fsync=all"),  # a power cut would leave empty refs, which git dies of
 )
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE"),

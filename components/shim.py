@@ -8,6 +8,7 @@ imports little, because it is started for every attempt: `json` and `typing` alo
 * `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
 * The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.
 * Signals are blocked and taken by sigtimedwait: a handler that sets a flag does not end a wait (PEP 475).
+* The agent's work is on the disk before the record that vouches for it: a power cut may not leave one without the other.
 * The record is written first, then the agent's leftovers are killed until there are none, then it is written again.
 """
 
@@ -38,6 +39,7 @@ def main() -> None:
     agent = Agent([float(word) for word in sys.argv[2:6]], sys.argv[6], sys.argv[7], sys.argv[8:])
     agent.fork()
     end = agent.watch()
+    sync_work(agent.cwd)
     record(exit_fd, {"state": "EXITED", **end})
     kill_cgroup(agent.cgroup)
     killed, clean = reap(REAP_SECONDS) if is_subreaper else (0, True)
@@ -184,6 +186,23 @@ def write_quietly(path: str, text: str) -> None:
             file.write(text)
     except OSError:
         pass
+
+
+def sync_work(cwd: str) -> None:
+    """Commit what the agent has written: its output here, its files in `cwd`, its commits in the git directory."""
+    places = [".", cwd]
+    try:
+        with open(cwd + "/.git", encoding="utf-8", errors="surrogateescape") as link:
+            places.append(os.path.join(cwd, link.read().strip().removeprefix("gitdir: ")))
+    except OSError:
+        pass
+    for place in places:
+        try:
+            fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        ctypes.CDLL(None).syncfs(fd)
+        os.close(fd)
 
 
 def kill_cgroup(path: str) -> None:

@@ -79,16 +79,9 @@ class WorktreeEntry:
         durable.write(self.entry / "agent-runner.json", json.dumps(asdict(marker), indent=1).encode())
 
     def sync(self) -> None:
-        """Make durable what git has written without a sync: a power cut would leave empty files that git dies of."""
-        for file in (*self.entry.iterdir(), self.path / ".git"):
-            if file.is_file():
-                fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-        for directory in (self.entry, self.entry.parent, self.path, self.path.parent):
-            durable.sync_directory(directory)
+        """Make durable what git has written without a sync: files, entry, branch. A power cut would empty them."""
+        durable.sync_filesystem(self.entry)
+        durable.sync_filesystem(self.path)
 
     def clear_locks(self, older_than: float = 0.0) -> None:
         """Remove the lock files of a git that was killed in this worktree: those at least so many seconds old."""
