@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from components import branch_names, git, git_command
+from components import branch_names, durable, git, git_command
 from components.model import Task, Workspace
 
 DIGEST_LETTERS = 8
@@ -26,8 +26,13 @@ def record(task: Task, workspace: Workspace) -> None:
     head = git.head_commit(workspace.path)
     if head == workspace.base_commit:
         return
-    with git_command.locked(git.git_directory(workspace.repository)) as lock:
-        git_command.run(workspace.repository, "update-ref", ref_of(task), head, lock=lock)
+    common, ref = git.git_directory(workspace.repository), ref_of(task)
+    with git_command.locked(common) as lock:
+        # That of a git that was killed, for good: one that lives would hold the lock that we hold.
+        (common / f"{ref}.lock").unlink(missing_ok=True)
+        git_command.run(workspace.repository, "update-ref", ref, head, lock=lock)
+        if (common / ref).exists():
+            durable.sync_directory((common / ref).parent)
 
 
 def find(repository: Path, task: Task) -> str:
