@@ -14,48 +14,10 @@ import pytest
 from components import process
 from components.model import Command, ExitRecord
 from components.run_directory import Limits, RunDirectory, RunState
+from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, living
 from tests.waiting import until
 
 Start = Callable[..., RunDirectory]
-
-DESCENDANTS = """
-import os, signal, subprocess, sys, time
-def child(**kw):
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **kw)
-def forked(*acts):
-    if os.fork() == 0:
-        for act in acts:
-            act()
-        time.sleep(600)
-        os._exit(0)
-def again():
-    if os.fork():
-        os._exit(0)
-child()
-subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
-child(process_group=0)
-child(start_new_session=True)
-forked(again)
-forked(os.setsid, again)
-hidden = "import os, time; os.closerange(0, 999); os.fork() and os._exit(0); time.sleep(600)"
-subprocess.Popen(["env", "-i", "setsid", sys.executable, "-c", hidden])
-open("ready", "w").close()
-time.sleep(0 if sys.argv[1:] == ["leave"] else 600)
-"""
-
-HYDRA = """
-import os, time
-def head():
-    while True:
-        if os.fork():
-            os._exit(0)
-        os.setsid()
-        time.sleep(0.002)
-if os.fork() == 0:
-    head()
-open("ready", "w").close()
-time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -87,21 +49,6 @@ def end(run: RunDirectory) -> ExitRecord:
     record = run.exit_record()
     assert record is not None
     return record
-
-
-def living(run: RunDirectory) -> list[int]:
-    """Return the processes below the run's directory's shim: all that carry its cookie or work in its directory."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                cwd = os.readlink(f"/proc/{entry}/cwd")
-                state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if cwd.startswith(str(run.path.parent.parent / "work")) and state != "Z":
-                found.append(int(entry))
-    return found
 
 
 def pid_of(run: RunDirectory, who: str) -> int:
@@ -158,34 +105,34 @@ def test_the_run_s_files_are_private(start: Start) -> None:
 
 
 def test_r11_the_time_limit_ends_the_whole_tree(start: Start, tmp_path: Path) -> None:
-    run = start(sys.executable, "-c", DESCENDANTS, timeout=1.5)
+    run = start(sys.executable, "-c", EIGHT_KINDS + STAY, timeout=1.5)
     until((tmp_path / "work" / "ready").exists, "the agent's children")
 
     record = end(run)
 
     assert record.why == "timeout"
     assert record.clean
-    assert living(run) == []
+    assert living(run.path.parent.parent / "work") == []
 
 
 def test_what_an_agent_leaves_behind_at_its_end_is_ended(start: Start) -> None:
-    run = start(sys.executable, "-c", DESCENDANTS, "leave")
+    run = start(sys.executable, "-c", EIGHT_KINDS + LEAVE)
 
     record = end(run)
 
     assert (record.exit_code, record.why, record.clean) == (0, None, True)
-    assert living(run) == []
+    assert living(run.path.parent.parent / "work") == []
 
 
 def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start, tmp_path: Path) -> None:
-    run = start(sys.executable, "-c", HYDRA)
+    run = start(sys.executable, "-c", HYDRA + STAY)
     until((tmp_path / "work" / "ready").exists, "the hydra")
 
     process.stop(run, now=True)
     record = end(run)
 
     assert record.clean
-    assert living(run) == []
+    assert living(run.path.parent.parent / "work") == []
 
 
 def test_an_agent_that_ignores_the_request_to_end_is_killed_after_the_grace(start: Start, tmp_path: Path) -> None:
@@ -259,7 +206,7 @@ def test_stopping_a_run_without_a_shim_kills_what_carries_its_cookie(start: Star
     process.stop(run)
 
     until(lambda: run.state() is RunState.VANISHED, "the agent's end")
-    assert living(run) == []
+    assert living(run.path.parent.parent / "work") == []
 
 
 def test_a_second_start_of_a_living_run_starts_nothing(start: Start) -> None:
@@ -338,11 +285,11 @@ def test_a_killed_shim_s_agents_are_all_found_in_their_cgroup(start: Start, tmp_
     if own is None:
         pytest.skip("needs a writable cgroup version 2")
     cgroup.remove("probe")
-    run = start(sys.executable, "-c", DESCENDANTS)
+    run = start(sys.executable, "-c", EIGHT_KINDS + STAY)
     until((tmp_path / "work" / "ready").exists, "the agent's children")
     os.kill(pid_of(run, "shim"), signal.SIGKILL)
     process_gone(run, "shim")
 
     assert process.clear(run)
 
-    until(lambda: living(run) == [], "the end of all, also of those without a cookie")
+    until(lambda: living(run.path.parent.parent / "work") == [], "the end of all, also of those without a cookie")
