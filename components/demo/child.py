@@ -16,9 +16,10 @@ from components.errors import RunnerError
 ROOT = Path(__file__).parent.parent.parent
 POLL_SECONDS = 0.05
 LAST_LINES = 5
-# PR_SET_PDEATHSIG is 1: should we be killed, the kernel asks the child to end.
+# PR_SET_PDEATHSIG is 1: should we be killed, so is the child. SIGTERM would not do for the runner: it would wait for
+# the server, which is gone too, to tell it how the task ended.
 LEASHED = (
-    "import ctypes, runpy, signal; ctypes.CDLL(None).prctl(1, signal.SIGTERM);"
+    "import ctypes, runpy, signal; ctypes.CDLL(None).prctl(1, signal.SIGKILL);"
     " runpy.run_module('components.cli', run_name='__main__', alter_sys=True)"
 )
 

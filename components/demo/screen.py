@@ -88,7 +88,7 @@ def _cells(outcome: Outcome) -> list[str]:
     from rich.markup import escape
 
     assignment, spent = outcome.assignment, outcome.spent
-    mark = "[green]done[/]" if outcome.is_good else f"[red]{escape(outcome.status or 'not done')}[/]"
+    mark = "[green]done[/]" if outcome.is_good else f"[red]not done ({escape(outcome.status or 'gone')})[/]"
     return [
         f"{escape(assignment.title)}\n[dim]{assignment.difficulty}, {assignment.complexity}[/]\n{mark}",
         escape(spent.model.removeprefix("claude-") or "-"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from components.demo.script import Repertoire, load_scripts
 from tests.scripted_model import claude_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEADLINE_SECONDS = 240
+DEADLINE_SECONDS = 120
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,13 +55,13 @@ def git(repository: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def processes_of(directory: Path) -> list[str]:
-    """Return the command lines of whatever still runs with the demonstration's directory in its environment."""
-    found = []
+def processes_of(directory: Path) -> dict[int, str]:
+    """Return pid -> command line of whatever still runs with the demonstration's directory in its environment."""
+    found = {}
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and os.fsencode(directory) in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
     return found
@@ -171,30 +173,45 @@ def test_the_key_stays_in_its_file_and_nothing_runs_on(shown: Shown) -> None:
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text().strip() not in shown.stdout + shown.stderr
-    assert processes_of(shown.directory) == []
+    assert processes_of(shown.directory) == {}
 
 
-def test_an_interrupt_ends_all_that_was_started(tmp_path: Path) -> None:
-    directory = tmp_path / "new"
-    with (tmp_path / "output").open("w+b") as output:
+def wait_until(happened: Callable[[], object], output: Path) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen in time: {output.read_text()}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_nothing_outlives_a_demonstration_that_was_ended(
+    tmp_path: Path, signal_number: signal.Signals, exit_code: int
+) -> None:
+    directory, output = tmp_path / "new", tmp_path / "output"
+    with output.open("w+b") as stream:
         running = subprocess.Popen(
-            command("--directory", str(directory)), env=environment(), stdout=output, stderr=output
+            command("--directory", str(directory)), env=environment(), stdout=stream, stderr=stream
         )
         try:
-            deadline = time.monotonic() + DEADLINE_SECONDS
-            while not (directory / "model.jsonl").exists():
-                assert running.poll() is None, (tmp_path / "output").read_text()
-                assert time.monotonic() < deadline, "the agent never asked the model"
-                time.sleep(0.05)
-            running.send_signal(signal.SIGINT)
+            wait_until(lambda: running.poll() is not None or (directory / "model.jsonl").exists(), output)
+            running.send_signal(signal_number)
             ended = running.wait(DEADLINE_SECONDS)
+            left = processes_of(directory)
+            if signal_number is signal.SIGKILL:  # an agent without its model gives up after some 10 s
+                wait_until(lambda: not processes_of(directory), output)
         finally:
             running.kill()
             running.wait()
+            for pid in processes_of(directory):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    assert ended == 130, (tmp_path / "output").read_text()
-    assert "Interrupted" in (tmp_path / "output").read_text()
-    assert processes_of(directory) == []
+    assert ended == exit_code, output.read_text()
+    if signal_number is not signal.SIGKILL:
+        assert "Interrupted" in output.read_text()
+        assert left == {}
 
 
 def test_a_live_run_is_not_begun_without_consent(tmp_path: Path) -> None:
@@ -221,6 +238,18 @@ def test_without_the_claude_cli_it_says_how_to_get_it(tmp_path: Path) -> None:
 
     assert done.returncode == 69
     assert "pip install claude-agent-sdk" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_tasks_that_are_not_done_make_the_exit_code_1_and_the_directory_goes_when_asked(tmp_path: Path) -> None:
+    failing = tmp_path / "claude"
+    failing.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "2.1.330 (Claude Code)" && exit 0\nexit 1\n')
+    failing.chmod(0o700)
+
+    done = demo("--no-keep", "--directory", str(tmp_path / "new"), HEADLESS_PM_CLAUDE_PATH=str(failing))
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.count("not done (") == 3
     assert not (tmp_path / "new").exists()
 
 
