@@ -16,10 +16,11 @@ DIRECTORY_MODE = 0o700
 
 
 def make_directory(path: Path) -> Path:
-    """Make a private directory (0700) with its parents, as private; one that exists is left as it is."""
+    """Make a private directory (0700) with its parents, as private and for good; one that exists is left as it is."""
     for directory in (*reversed(path.parents), path):
         if not directory.exists():
             directory.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            sync_directory(directory.parent)
     return path
 
 
