@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from itertools import cycle, product
 
 import pytest
 
-from tests.chaos.judge import AT_WORK, BEFORE, BOUNDARIES, FULL, Drill, resume
+from tests.chaos.judge import AT_WORK, BEFORE, BOUNDARIES, FULL, Drill, cells, resume
 from tests.waiting import until
 
 MakeDrill = Callable[..., Drill]
-KINDS = ("major", "minor")
 SOME = ("claim.locked", "acted.CLAIMED", "acted.PREPARING", *AT_WORK, "acted.RUNNING", "report.moved", "acted.CLEANING")
 CHOSEN = BOUNDARIES if FULL else SOME
-CELLS = list(product(BOUNDARIES, KINDS) if FULL else zip(BOUNDARIES, cycle(KINDS), strict=False))
 
 
-@pytest.mark.parametrize(("boundary", "kind"), CELLS)
+@pytest.mark.parametrize(("boundary", "kind"), cells(BOUNDARIES))
 def test_a_daemon_that_is_killed_loses_nothing_and_does_nothing_twice(
     drill: MakeDrill, boundary: str, kind: str
 ) -> None:
@@ -31,7 +28,7 @@ def test_a_daemon_that_is_killed_loses_nothing_and_does_nothing_twice(
 
     one.finish()
 
-    one.judge(runs=1)
+    one.judge()
 
 
 @pytest.mark.parametrize("boundary", AT_WORK)
@@ -45,7 +42,7 @@ def test_an_agent_that_is_killed_is_followed_by_one_more_attempt(drill: MakeDril
     one.open_gate()
 
     assert daemon.wait(30) == 0
-    one.judge(runs=2)
+    one.judge(2)
 
 
 @pytest.mark.parametrize("boundary", CHOSEN)
@@ -59,7 +56,7 @@ def test_when_daemon_shim_and_agent_are_killed_at_once_the_task_is_still_done_on
 
     one.finish()
 
-    one.judge(runs=2 if boundary in AT_WORK else 1)
+    one.judge(2 if boundary in AT_WORK else 1)
 
 
 @pytest.mark.parametrize("boundary", CHOSEN)
@@ -75,4 +72,4 @@ def test_a_daemon_that_is_asked_to_end_leaves_at_once_and_the_next_one_goes_on(d
 
     one.finish()
 
-    one.judge(runs=1)
+    one.judge()
