@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,8 @@ def was_tried_out(task_id: int, runs: Path) -> bool:
     return any(runs.glob(f"{task_id}-*-{MAX_ATTEMPTS}"))
 
 
-def judge(pm: PmServer, ledger: Ledger, home: Path, mine: Iterable[int]) -> list[str]:
-    """Return everything that is wrong after all has ended; [] is the proof."""
+def judge(pm: PmServer, ledger: Ledger, home: Path, mine: Iterable[int], struck: Collection[str] = ()) -> list[str]:
+    """Return everything that is wrong after all has ended; [] is the proof. `struck` are the runs that we hurt."""
     now, rows = tasks(pm), changelog(pm)
     found = ledger.complaints()
     for task_id in mine:
@@ -127,7 +127,20 @@ def judge(pm: PmServer, ledger: Ledger, home: Path, mine: Iterable[int]) -> list
             found.append(f"task {task_id} is {task['status']} and was told done {done} times")
         if done and not ended:
             found.append(f"task {task_id} was told done, and no agent finished it")
-    return found + leftovers(ledger, home)
+    return found + unprovoked(ledger, home / "runs", struck) + leftovers(ledger, home)
+
+
+def unprovoked(ledger: Ledger, runs: Path, struck: Collection[str]) -> list[str]:
+    """Return the agents that died, and the attempts that were used up, though nobody had touched them."""
+    finished, failed = ({line.run for line in ledger.lines(event)} for event in ("end", "failed"))
+    begun = {line.run for line in ledger.lines("start")}
+    found = [
+        f"the agent of run {run} died, and nobody killed it" for run in sorted(begun - finished - failed - {*struck})
+    ]
+    for last in runs.glob(f"*-{MAX_ATTEMPTS}"):
+        earlier = [f"{last.name.rpartition('-')[0]}-{attempt}" for attempt in range(1, MAX_ATTEMPTS)]
+        found += [f"run {run} was given up, and nobody hurt it" for run in earlier if run not in failed | {*struck}]
+    return found
 
 
 def leftovers(ledger: Ledger, home: Path) -> list[str]:

@@ -40,6 +40,7 @@ class Chaos:
     def __init__(self, fleet: Fleet, pm: PmServer, ledger: Ledger, rng: random.Random) -> None:
         self.fleet, self.pm, self.ledger, self.rng = fleet, pm, ledger, rng
         self.killed: Counter[str] = Counter()
+        self.struck: set[str] = set()
         self.tasks: list[int] = []
 
     def feed(self) -> None:
@@ -86,6 +87,7 @@ class Chaos:
         for name, identity in run.pids().items():
             handle = process.handle_of(identity) if name in who else None
             if handle is not None:
+                self.struck.add(run.name)
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 os.close(handle)
                 killed += 1
@@ -149,5 +151,5 @@ def test_whatever_is_killed_every_task_is_done_once(tmp_path: Path) -> None:
         finally:
             fleet.close()
 
-        assert ledger_judge.judge(pm, ledger, fleet.home, chaos.tasks) == []
+        assert ledger_judge.judge(pm, ledger, fleet.home, chaos.tasks, chaos.struck) == []
         assert ledger_judge.repository_complaints(fleet.members[0].repository) == []
