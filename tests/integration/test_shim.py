@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from components import process
 from components.model import Command, ExitRecord
 from components.run_directory import Limits, RunDirectory, RunState
+from tests import bare_shim
 from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, living
 from tests.waiting import until
 
@@ -196,6 +198,55 @@ def test_when_shim_and_agent_are_killed_the_run_has_vanished_without_a_record(st
     until(lambda: run.state() is RunState.VANISHED, "the free lock")
 
     assert run.exit_record() is None
+
+
+def test_a_number_that_another_process_has_got_does_not_make_a_run_alive(start: Start) -> None:
+    run = start("sleep", "600")
+    agent = pid_of(run, "agent")
+    os.kill(pid_of(run, "shim"), signal.SIGKILL)
+    os.kill(agent, signal.SIGKILL)
+    until(lambda: run.state() is RunState.VANISHED, "the free lock")
+    pids = json.loads((run.path / "pids").read_text())
+
+    for who in ("shim", "agent"):
+        pids[who][0] = os.getpid()
+    (run.path / "pids").write_text(json.dumps(pids))
+
+    assert run.state() is RunState.VANISHED
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_a_shim_that_is_killed_while_it_clears_up_has_written_how_the_agent_ended(start: Start, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "1-a-1")
+    (tmp_path / "work").mkdir()
+    leaves = Command(argv=("sh", "-c", "sleep 600 & exit 7"))
+    run.create(leaves, tmp_path / "work", Limits(timeout=60))
+    killed_at_its_first_kill = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=kill", "-e", "inject=kill:signal=KILL"]
+    shim = bare_shim.start(run, {"PATH": os.environ["PATH"]}, killed_at_its_first_kill)
+    try:
+        assert shim.wait(20) == -signal.SIGKILL
+
+        record = run.exit_record()
+        assert record is not None
+        assert record.exit_code == 7
+        assert len(living(tmp_path / "work")) == 1, "it was killed before it had cleared up"
+    finally:
+        process.clear(run)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_the_agent_s_work_is_synced_before_the_record_that_vouches_for_it(tmp_path: Path) -> None:
+    """Seen in a power cut: a record of success, and the work gone."""
+    run = RunDirectory(tmp_path / "1-a-1")
+    run.create(Command(argv=("true",)), tmp_path, Limits(timeout=60))
+    trace = tmp_path / "trace"
+    tracer = ["strace", "-qq", "-o", str(trace), "-e", "trace=syncfs,pwrite64,fsync"]
+
+    assert bare_shim.start(run, {"PATH": os.environ["PATH"]}, tracer).wait(20) == 0
+
+    calls = [line.partition("(")[0] for line in trace.read_text().splitlines() if "(" in line]
+    assert [*dict.fromkeys(calls[calls.index("syncfs") :])] == ["syncfs", "pwrite64", "fsync"]
+    assert calls.index("syncfs") < calls.index("pwrite64")
 
 
 def test_stopping_a_run_without_a_shim_kills_what_carries_its_cookie(start: Start) -> None:

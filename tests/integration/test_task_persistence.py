@@ -127,6 +127,16 @@ def test_a_second_daemon_is_told_the_pid_of_the_first(journal: TaskPersistence, 
         TaskPersistence("dev_001", tmp_path).hold()
 
 
+def test_a_daemon_that_has_done_a_task_still_keeps_others_out(journal: TaskPersistence, tmp_path: Path) -> None:
+    """An unlinked flock file would give two holders."""
+    journal.hold()
+    journal.lock_task(TASK)
+    journal.release_lock()
+
+    with pytest.raises(AgentIdInUse):
+        TaskPersistence("dev_001", tmp_path).hold()
+
+
 def test_a_killed_daemon_s_agent_id_is_free_at_once(journal: TaskPersistence, tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from components import TaskPersistence\n"

@@ -1,0 +1,113 @@
+"""A claim while others want the same task: won only by a second look, looked at again, and kept alive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.tcp_fault_proxy import Fault, TcpFaultProxy
+from tests.pm_server import PmServer, running_pm
+from tests.runner import Runner
+from tests.waiting import until
+
+WINDOW = 0.6
+"""Seconds that lie between the server's look at a lock and its write."""
+
+
+@pytest.fixture
+def pm(tmp_path: Path) -> Iterator[PmServer]:
+    (tmp_path / "pm").mkdir()
+    with running_pm(tmp_path / "pm", "--real", "--defect", f"racy_lock={WINDOW}") as server:
+        yield server
+
+
+@pytest.fixture
+def one(tmp_path: Path, pm: PmServer) -> Iterator[Runner]:
+    runner = Runner(tmp_path, pm, "write")
+    yield runner
+    runner.close()
+
+
+def changed_by(pm: PmServer, agent_id: str) -> list[str]:
+    rows = pm.api.get("/changelog", limit=1000).json()
+    return [row["new_status"].lower() for row in rows if row["changed_by"] == agent_id]
+
+
+def test_a_lock_that_a_rival_overwrites_is_not_believed(one: Runner, pm: PmServer) -> None:
+    """The server tells both that they have it; the one that wrote last has it, a little after our answer."""
+    task = pm.api.task("Contested")
+    pm.api.register("rival")
+    rivals: list[threading.Thread] = []
+
+    def lock() -> None:
+        time.sleep(WINDOW / 3)
+        pm.api.lock(task["id"], "rival")
+
+    with TcpFaultProxy(pm.port) as proxy:
+
+        def choose() -> Fault:
+            """Every request passes; as soon as the journal tells of our claim, the rival asks too."""
+            if one.journal_is("CLAIMING") and not rivals:
+                rivals.append(threading.Thread(target=lock))
+                rivals[0].start()
+            return Fault.OK
+
+        proxy.choose = choose
+        one.env["HEADLESS_PM_API_URL"] = proxy.url
+        ended = one.run("--single-task", HEADLESS_PM_SETTLE="1.5")
+        rivals[0].join()
+
+    said_yes = [exchange for exchange in proxy.exchanges if "/lock?" in exchange.target]
+    assert [exchange.status for exchange in said_yes] == [200], "there was no race: nothing was proven"
+    assert pm.api.look(task["id"])["locked_by"] == "rival", "there was no race: nothing was proven"
+    assert "went to rival" in ended.stdout
+    assert one.starts() == 0
+    assert changed_by(pm, "dev_1") == []
+
+
+def test_a_task_that_is_taken_away_before_the_agent_starts_gets_none(one: Runner, pm: PmServer, tmp_path: Path) -> None:
+    task = pm.api.task("Taken away")
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(tmp_path / 'go')!r}).exists():\n    time.sleep(0.02)\n"
+    (hooks / "pre_task.py").write_text(waits)
+    daemon = one.start("--single-task", "--hooks-dir", str(hooks))
+    until(lambda: one.journal_is("ANNOUNCED"), "the hook")
+    pm.api.register("rival")
+    pm.api.status(task["id"], "pm_1", "created")
+    pm.api.lock(task["id"], "rival")
+    pm.api.status(task["id"], "rival", "under_work")
+
+    (tmp_path / "go").touch()
+
+    assert daemon.wait(30) == 1
+    assert one.starts() == 0
+    now = pm.api.look(task["id"])
+    assert (now["status"], now["locked_by"]) == ("under_work", "rival")
+    assert changed_by(pm, "dev_1") == ["under_work"]
+
+
+def test_the_server_hears_from_us_again_and_again_while_the_agent_works_and_while_there_is_nothing_to_do(
+    one: Runner, pm: PmServer
+) -> None:
+    one.env["AGENT_COMMAND"] += " wait"
+    with TcpFaultProxy(pm.port) as proxy:
+        one.env |= {"HEADLESS_PM_API_URL": proxy.url, "HEADLESS_PM_HEARTBEAT_INTERVAL": "0.3"}
+
+        def beats() -> int:
+            return sum("/register" in exchange.target for exchange in proxy.exchanges)
+
+        one.start()
+        until(lambda: beats() >= 3, "the heartbeat while there is nothing to do")
+        pm.api.task("Long")
+        until(lambda: one.starts() and one.journal_is("RUNNING"), "the agent at work")
+        before = beats()
+
+        until(lambda: beats() >= before + 3, "the heartbeat while the agent works")
+
+        one.open_gate()
+        until(lambda: one.journal() is None, "the end of the task")
