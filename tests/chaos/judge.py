@@ -98,6 +98,7 @@ class Drill(Runner):
         self.env |= {
             "AGENT_COMMAND": f"{sys.executable} {script} {self.ledger_file} commit",
             "HEADLESS_PM_MIN_DISK_MB": "0",
+            "HEADLESS_PM_MIN_INODES": "0",
             **env,
         }
         self.outside = outside
