@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.judge import is_stopped, resume
 from tests.chaos.tcp_fault_proxy import Fault, TcpFaultProxy
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner
@@ -111,3 +112,39 @@ def test_the_server_hears_from_us_again_and_again_while_the_agent_works_and_whil
 
         one.open_gate()
         until(lambda: one.journal() is None, "the end of the task")
+
+
+def test_a_status_is_not_set_for_a_task_that_went_to_another_at_the_last_moment(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Contested")
+    daemon = one.start("--single-task", AGENT_RUNNER_FAULT="after.EXITED:stop->off")
+    until(lambda: is_stopped(daemon), "the verdict to be durable")
+    pm.api.register("rival")
+    pm.api.status(task["id"], "pm_1", "created")
+    pm.api.lock(task["id"], "rival")
+    pm.api.status(task["id"], "rival", "under_work")
+
+    resume(daemon)
+
+    daemon.wait(30)
+    now = pm.api.look(task["id"])
+    assert (now["status"], now["locked_by"]) == ("under_work", "rival")
+    assert changed_by(pm, "dev_1") == ["under_work"]
+    assert "succeeded" in now["notes"], "whoever goes on is told of the work"
+
+
+def test_a_claim_that_was_not_made_is_dropped_when_another_finished_the_task_meanwhile(
+    one: Runner, pm: PmServer
+) -> None:
+    """Defect: `dev_done` counted as free for a developer too, and the task was done a second time."""
+    task = pm.api.task("Finished by another")
+    one.run("--single-task", AGENT_RUNNER_FAULT="after.CLAIMING:kill")
+    assert one.journal_is("CLAIMING")
+    pm.api.register("rival")
+    pm.api.status(task["id"], "rival", "under_work")
+    pm.api.status(task["id"], "rival", "dev_done")
+
+    ended = one.run("--idle-timeout", "0.5")
+
+    assert "is not free any more" in ended.stdout
+    assert one.starts() == 0
+    assert changed_by(pm, "dev_1") == []
