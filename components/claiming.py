@@ -7,7 +7,7 @@ from components.model import Held, Task
 from components.states import TaskStatus
 
 AT_WORK = frozenset({TaskStatus.UNDER_WORK, TaskStatus.TESTING})
-OFFERED = frozenset({TaskStatus.CREATED, TaskStatus.APPROVED, TaskStatus.DEV_DONE})
+OFFERED = frozenset({TaskStatus.CREATED, TaskStatus.APPROVED})
 LEFT_AT = {LEGACY: AT_WORK | {TaskStatus.PENDING}, ORPHAN: AT_WORK}
 
 
@@ -17,14 +17,16 @@ def is_ours(now: Task | None, held: Held) -> bool:
 
 
 def is_free(now: Task | None, held: Held) -> bool:
-    """Whether the lock may be asked for: nobody has it, and the status is one that a claim starts from.
+    """Whether the lock may be asked for: nobody has it, and the status is one that this claim starts from.
 
-    A task that we held before may also stand at `under_work`, where the server forgot our lock; one of the earlier
-    runner's at `pending`.
+    What a developer took is not free at `dev_done`: another has finished it since, and now it is for QA. A task that
+    we held before may also stand at `under_work`, where the server forgot our lock; one of the earlier runner's at
+    `pending`.
     """
     if now is None or now.locked_by is not None:
         return False
-    return now.status in OFFERED or now.status in LEFT_AT.get(held.taken_from, frozenset())
+    offered = {TaskStatus.DEV_DONE} if held.task.status == TaskStatus.DEV_DONE else OFFERED
+    return now.status in offered | LEFT_AT.get(held.taken_from, frozenset())
 
 
 def is_abandoned(now: Task | None) -> bool:
