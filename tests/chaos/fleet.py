@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
 from tests.chaos.ledger_judge import Ledger
 from tests.pm_server import PmServer
 from tests.runner import Runner, make_repository
+from tests.waiting import until
 
 
 class Fleet:
@@ -45,11 +47,18 @@ class Fleet:
             if process is not None and process.poll() is not None
         ]
 
+    def term(self, number: int) -> None:
+        """Send SIGTERM to a daemon, once it has got so far as to listen."""
+        process = self.now[number]
+        assert process is not None
+        until(lambda: _catches_term(process.pid), "the daemon to listen to SIGTERM")
+        process.terminate()
+
     def stop(self) -> None:
         """Ask every daemon to leave, and see that it does."""
-        for process in self.now:
+        for number, process in enumerate(self.now):
             if process is not None:
-                process.terminate()
+                self.term(number)
         for number, process in enumerate(self.now):
             if process is not None:
                 assert process.wait(30) == 0, self.members[number].log.read_text()[-1500:]
@@ -59,3 +68,10 @@ class Fleet:
         """End everything, whatever happened."""
         for member in self.members:
             member.close()
+
+
+def _catches_term(pid: int) -> bool:
+    """Tell by /proc whether a process has a handler for SIGTERM; until then the signal just ends it."""
+    lines = Path("/proc", str(pid), "status").read_text().splitlines()
+    caught = int(next(line for line in lines if line.startswith("SigCgt:")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)

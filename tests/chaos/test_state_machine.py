@@ -85,7 +85,7 @@ class Life(RuleBasedStateMachine):
         daemon = self.fleet.now[number]
         assert daemon is not None
         before = {line.pid for line in self.ledger.living()}
-        daemon.terminate()
+        self.fleet.term(number)
         assert daemon.wait(30) == 0, self.fleet.members[number].log.read_text()[-1500:]
         self.fleet.now[number] = None
         ended = {line.pid for line in self.ledger.lines() if line.event in ("end", "failed")}
