@@ -5,13 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test chaos check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python advanced_agent_runner.py demo $(DEMO)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto $(TESTS)
+
+# Kills daemons, shims and agents at random. CHAOS_SEED=n repeats the choices of a run, CHAOS_KILLS=n is how many.
+chaos: $(VENV)/.dev
+	CHAOS_KILLS=$${CHAOS_KILLS:-1000} $(BIN)/python -m pytest -s tests/chaos/test_chaos.py
+	CHAOS=full $(BIN)/python -m pytest -s tests/chaos/test_lock_race.py tests/chaos/test_state_machine.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
