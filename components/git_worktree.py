@@ -85,6 +85,17 @@ class GitWorktree:
             logger.warning("worktree %s is kept: %s", workspace.path, reason)
         return reasons
 
+    def make_base(self) -> Path:
+        """Make the place for worktrees and return it: for what a person wants to have there."""
+        try:
+            with git_command.locked(self._common):
+                self._make_base()
+        except OSError as error:
+            raise GitFailed(
+                f"the worktree base {self._base} cannot be made: {error}. Name another directory."
+            ) from error
+        return self._base
+
     def _main_checkout(self, last: Workspace | None) -> Workspace:
         branch = git.current_branch(self.repository)
         if last is not None and not last.is_worktree and last.path == self.repository and last.base_commit:

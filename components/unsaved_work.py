@@ -27,7 +27,7 @@ def in_directory(worktree: WorktreeEntry) -> list[str]:
     reasons = [
         *_files("uncommitted change", [entry.path for entry in entries if entry.code not in kept_out]),
         *_files("untracked file", [entry.path for entry in entries if entry.code == git.UNTRACKED]),
-        *_files("ignored file", [entry.path for entry in entries if entry.code == git.IGNORED and not _is_junk(entry)]),
+        *_files("ignored file", [entry.path for entry in entries if entry.code == git.IGNORED and not is_junk(entry)]),
     ]
     return reasons + in_entry(worktree)
 
@@ -64,7 +64,7 @@ def hidden_in(directory: Path, entry: Path) -> list[str]:
         env = {"GIT_DIR": str(entry), "GIT_WORK_TREE": str(directory), "GIT_INDEX_FILE": f"{scratch}/index"}
         git_command.run(directory, "read-tree", "HEAD", env=env)
         entries = git.status(directory, ignored=True, env=env)
-    found = [found.path for found in entries if found.code != " D" and not _is_junk(found)]
+    found = [found.path for found in entries if found.code != " D" and not is_junk(found)]
     return _files("file that is not in HEAD", found, "files that are not in HEAD")
 
 
@@ -78,9 +78,14 @@ def all_of(worktree: WorktreeEntry) -> list[str]:
         return [str(error)]
 
 
-def _is_junk(entry: git.Entry) -> bool:
-    parts = entry.path.rstrip("/").split("/")
-    return entry.code == git.IGNORED and any(fnmatch(part, pattern) for part in parts for pattern in JUNK)
+def is_junk(entry: git.Entry) -> bool:
+    """Is this something that a tool makes again by itself, and that the repository ignores?"""
+    return entry.code == git.IGNORED and any(is_junk_name(part) for part in entry.path.rstrip("/").split("/"))
+
+
+def is_junk_name(name: str) -> bool:
+    """Does a file or directory bear a name of junk? It counts only for what the repository ignores."""
+    return any(fnmatch(name, pattern) for pattern in JUNK)
 
 
 def _files(what: str, paths: Sequence[str], plural: str = "") -> list[str]:

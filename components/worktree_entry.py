@@ -121,6 +121,19 @@ class WorktreeEntry:
                 shutil.rmtree(left)
 
 
+def all_marked(common: Path) -> list[tuple[WorktreeEntry, Marker]]:
+    """Return the worktrees that carry our mark, whether or not their directories exist, by their paths."""
+    found = []
+    for entry in (common / "worktrees").glob("*/"):
+        with contextlib.suppress(OSError):
+            link = Path(os.fsdecode((entry / "gitdir").read_bytes().strip()))
+            worktree = WorktreeEntry(common, (entry / link).parent)
+            marker = worktree.marker()
+            if marker is not None and worktree.entry == entry:
+                found.append((worktree, marker))
+    return sorted(found, key=lambda pair: pair[0].path)
+
+
 def remove_lock(file: Path, older_than: float) -> None:
     """Remove a lock file that is at least so many seconds old."""
     with contextlib.suppress(FileNotFoundError):
