@@ -17,6 +17,10 @@ from components import __version__, errors, faults
 COMMANDS: Mapping[str, str] = {
     "run": "Work on the tasks of a Headless PM server (the default command).",
     "config": "Show, check and write the configuration.",
+    "workspaces": "Show worktrees and saved work; bring saved work back.",
+    "status": "Show what is at work on this machine.",
+    "locks": "Show who holds what.",
+    "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",
 }

@@ -1,0 +1,231 @@
+"""The `workspaces` command: the worktrees that were made, the snapshots of unsaved work, and bringing one back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from components import git, git_command, journal_format, shelf, unsaved_work, worktree_entry
+from components.branch_names import SHORT
+from components.config import Config, load
+from components.git_worktree import GitWorktree
+from components.run_directory import RunDirectory, RunState
+from components.shelf import Snapshot
+from components.worktree_entry import Marker, WorktreeEntry
+
+WIDTH = 80
+WHEN_WIDTH = 16
+SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
+
+config_option = click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
+repository_option = click.option(
+    "--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]"
+)
+
+
+class WithDefault(click.Group):
+    """A group whose command is `list` when none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One worktree of ours as it is now. `age` is the time since it was made, in seconds."""
+
+    path: str
+    task: str
+    claim: str
+    attempt: int
+    branch: str
+    state: str
+    used_by: str
+    unsaved: list[str]
+    age: float
+
+
+@click.group(name="workspaces", cls=WithDefault, short_help="Show worktrees and saved work; bring saved work back.")
+def command() -> None:
+    """Show the worktrees that were made for tasks, and bring unsaved work back.
+
+    What an agent has not committed is saved as a snapshot: while it works, when it ends, and before its worktree
+    goes. A snapshot is a commit that no branch leads to; it outlives its worktree. Without a command: list.
+    """
+
+
+@command.command(name="list")
+@repository_option
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_all(repository: str | None, file: Path | None, as_json: bool) -> None:
+    """Show every worktree with what is not saved in it, and every snapshot."""
+    config, top = _opened(repository, file)
+    worktrees = list(_worktrees(config, top))
+    snapshots = shelf.all_of(top)
+    if as_json:
+        told = {"worktrees": [asdict(one) for one in worktrees], "snapshots": [_as_json(one) for one in snapshots]}
+        click.echo(json.dumps(told, indent=2))
+        return
+    for line in (*_worktree_lines(worktrees), "", *_snapshot_lines(snapshots)):
+        click.echo(line)
+
+
+@command.command()
+@click.argument("name", metavar="REF|TASK")
+@repository_option
+@config_option
+@click.option("--to", "directory", metavar="DIR", type=click.Path(path_type=Path), help="Where the new worktree goes.")
+@click.option("--commit", is_flag=True, help="Commit the changes, instead of leaving them uncommitted.")
+def restore(name: str, repository: str | None, file: Path | None, directory: Path | None, commit: bool) -> None:
+    """Bring a snapshot back into a new worktree on a new branch.
+
+    REF is what `workspaces list` shows; a task's id means its newest snapshot. Nothing that exists is written over: if
+    the directory or the branch is there already, the next free name is taken.
+    """
+    config, top = _opened(repository, file)
+    snapshot = shelf.find(top, name)
+    if directory is None:
+        base = GitWorktree(top, config.worktree_base).make_base()
+        directory = base / f"restored-{snapshot.task}-{snapshot.number}"
+    restored = shelf.restore(top, snapshot, directory, commit=commit)
+    how = "committed" if commit else "uncommitted"
+    click.echo(f"Restored snapshot {snapshot.name} of task {snapshot.task}: {_counted(snapshot)}, {how}.")
+    click.echo(f"  directory  {_shown(str(restored.path))}\n  branch     {restored.branch}")
+    for line in shelf.message(top, snapshot).partition("Left out:\n")[2].splitlines():
+        click.echo(f"  left out   {line.removeprefix('- ')}", err=True)
+    click.echo(f"Look at it: git -C {shlex.quote(_shown(str(restored.path)))} status")
+
+
+@command.command()
+@click.argument("name", metavar="REF|TASK")
+@repository_option
+@config_option
+def show(name: str, repository: str | None, file: Path | None) -> None:
+    """Show what a snapshot holds: where it comes from, and which files it changes."""
+    _, top = _opened(repository, file)
+    snapshot = shelf.find(top, name)
+    click.echo(f"{snapshot.ref}\n{snapshot.commit}, {_when(snapshot)}\n")
+    for line in shelf.message(top, snapshot).splitlines():
+        click.echo(_shown(line))
+    click.echo()
+    click.echo(shelf.diff_stat(top, snapshot) or "No file differs from the commit that it is based on.")
+
+
+def _opened(repository: str | None, file: Path | None) -> tuple[Config, Path]:
+    """Return the configuration and the top of the repository; mistakes of either end here."""
+    config = load({"repository": repository}, os.environ, file=file).config
+    return config, git.require_repository(config.repository)
+
+
+def _worktrees(config: Config, top: Path) -> Iterator[Found]:
+    common = git.git_directory(top)
+    users = dict(_journalled(config.home))
+    for worktree, marker in worktree_entry.all_marked(common):
+        user = users.get(worktree.path) or _living_run(config.home, marker)
+        unsaved = unsaved_work.all_of(worktree)
+        state = "in use" if user else "kept" if unsaved else "removable"
+        if not worktree.path.is_dir():
+            unsaved = ["its directory was deleted", *unsaved]
+        age = max(0.0, time.time() - (worktree.entry / "agent-runner.json").stat().st_mtime)
+        branch = _branch(worktree) or marker.branch
+        yield Found(
+            str(worktree.path), marker.task, marker.claim, marker.attempt, branch, state, user, unsaved, round(age)
+        )
+
+
+def _branch(worktree: WorktreeEntry) -> str:
+    """Return the branch a worktree is on now, from its HEAD; "" where that is no branch."""
+    with contextlib.suppress(OSError):
+        head = (worktree.entry / "HEAD").read_text(errors="replace").strip()
+        return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "no branch"
+    return ""
+
+
+def _journalled(home: Path) -> Iterator[tuple[Path, str]]:
+    """Yield the workspaces that the runners of this home have in hand, each with its agent; nothing is changed."""
+    for file in sorted((home / "locks").glob("agent-*.lock")):
+        with contextlib.suppress(OSError, ValueError):
+            held = journal_format.parse(file.read_bytes())
+            if held.workspace is not None:
+                yield held.workspace.path, f"agent {held.agent_id}"
+
+
+def _living_run(home: Path, marker: Marker) -> str:
+    """Return what to call an agent that lives without a journal, or ""."""
+    runs = (home / "runs").glob(f"{marker.task}-{marker.claim[:SHORT]}-*")
+    alive = (run.name for run in runs if RunDirectory(run).state() is RunState.ALIVE)
+    return next((f"run {name}" for name in alive), "")
+
+
+def _worktree_lines(worktrees: list[Found]) -> Iterator[str]:
+    if not worktrees:
+        yield "There are no worktrees of the runner."
+        return
+    yield "WORKTREES"
+    for one in worktrees:
+        yield _shown(one.path)
+        state = f"in use by {one.used_by}" if one.used_by else one.state
+        yield from _folded(f"task {one.task}, {one.branch}, {_age(one.age)}: {state}", "    ")
+        for what in one.unsaved:
+            yield from _folded(what, "    - ")
+
+
+def _snapshot_lines(snapshots: list[Snapshot]) -> Iterator[str]:
+    if not snapshots:
+        yield "There are no snapshots of unsaved work."
+        return
+    names = max(len("SNAPSHOT"), *(len(one.name) for one in snapshots))
+    room = max(WIDTH - names - WHEN_WIDTH - 11, 20)
+    yield f"{'SNAPSHOT':{names}}  {'WHEN':{WHEN_WIDTH}}  FILES  WHY"
+    for one in snapshots:
+        why = f"{one.why} ({one.left_out} left out)" if one.left_out else one.why
+        why = textwrap.shorten(_shown(why), room, placeholder="...")
+        yield f"{one.name:{names}}  {_when(one)}  {one.files:5}  {why}"
+    yield ""
+    yield "Look into one:   workspaces show SNAPSHOT"
+    yield "Bring one back:  workspaces restore SNAPSHOT"
+
+
+def _folded(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        _shown(text), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent), break_on_hyphens=False
+    )
+
+
+def _as_json(snapshot: Snapshot) -> dict[str, object]:
+    names = ("ref", "commit", "task", "claim", "number", "why", "files", "left_out")
+    when = datetime.fromtimestamp(snapshot.time, UTC).isoformat()
+    return {**{name: getattr(snapshot, name) for name in names}, "time": when}
+
+
+def _counted(snapshot: Snapshot) -> str:
+    return "1 file" if snapshot.files == 1 else f"{snapshot.files} files"
+
+
+def _when(snapshot: Snapshot) -> str:
+    return datetime.fromtimestamp(snapshot.time).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _age(seconds: float) -> str:
+    for size, name in SPANS:
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {name}{'s' if count > 1 else ''} old"
+    return "new"
+
+
+def _shown(text: str) -> str:
+    return git_command.printable(text)
