@@ -8,7 +8,7 @@ imports little, because it is started for every attempt: `json` and `typing` alo
 * `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
 * The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.
 * Signals are blocked and taken by sigtimedwait: a handler that sets a flag does not end a wait (PEP 475).
-* The agent's work is on the disk before the record that vouches for it: a power cut may not leave one without the other.
+* The agent's work is on the disk before the record that vouches for it: a power cut leaves both or no record.
 * The record is written first, then the agent's leftovers are killed until there are none, then it is written again.
 """
 
