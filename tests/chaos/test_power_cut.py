@@ -20,8 +20,10 @@ from tests.chaos.judge import AT_WORK, BOUNDARIES, FULL, Drill, cells, mounted, 
 MakeDrill = Callable[..., Drill]
 EXT4_IOC_SHUTDOWN = 0x8004587D  # linux: fs/ext4/ext4.h
 WITHOUT_LOG_FLUSH = 2
-SOME = ("after.CLAIMING", "claim.locked", "after.CLAIMED", "acted.PREPARING", "spawn.started", "after.RUNNING")
-SOME += ("acted.RUNNING", "after.EXITED", "report.moved", "acted.CLEANING", "after.DONE")
+SOME = (
+    *("after.CLAIMING", "claim.locked", "after.CLAIMED", "acted.PREPARING", "spawn.started", "after.RUNNING"),
+    *("acted.RUNNING", "after.EXITED", "report.moved", "acted.CLEANING", "after.DONE"),
+)
 CHOSEN = BOUNDARIES if FULL else SOME
 WRITES = range(12) if FULL else (0, 6, 11)
 """Which of the durable writes of a task (journal, marks of the worktree, result) the power is cut in."""
