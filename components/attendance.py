@@ -6,10 +6,10 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from components import claiming, durable, execution_log, policy, process
+from components import claiming, durable, execution_log, policy, process, safekeeping
 from components.errors import Draining, SourceUnavailable, TaskTaken
 from components.model import Held, Verdict
 from components.pulse import Pulse
@@ -33,10 +33,16 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
     Raises Draining when the operator wants the agent left at work: the next start comes back here.
     """
     claim_watch = _ClaimWatch(held, tools)
+    saving = Pulse()
+    saving.every(
+        tools.config.snapshot_interval,
+        lambda: safekeeping.keep(held, tools, "while the agent works", thorough=False),
+    )
+    pulses = (tools.pulse, claim_watch.pulse, saving)
     told = Intent.RUN
     with durable.locked(run.path / "watched"), tools.ui.elapsed(f"Task {held.task.id}: the agent works"):
         while run.state() is RunState.ALIVE:
-            _wait_a_while(run, tools, claim_watch)
+            _wait_a_while(run, tools, pulses)
             if tools.signals.intent is Intent.LEAVE:
                 raise Draining(f"the agent of task {held.task.id} works on; the next start takes it up again")
             wanted = Intent.STOP if claim_watch.is_lost else tools.signals.intent
@@ -68,12 +74,12 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     return verdict
 
 
-def _wait_a_while(run: RunDirectory, tools: Tools, claim_watch: _ClaimWatch) -> None:
-    rest = min(tools.pulse.due_in(), claim_watch.pulse.due_in())
+def _wait_a_while(run: RunDirectory, tools: Tools, pulses: Sequence[Pulse]) -> None:
+    rest = min(pulse.due_in() for pulse in pulses)
     with _end_of(run) as fd:
         tools.signals.wait(rest if fd is not None else min(rest, UNNAMED_SECONDS), fd)
-    tools.pulse.beat()
-    claim_watch.pulse.beat()
+    for pulse in pulses:
+        pulse.beat()
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ class Config:
     single_task: bool
     max_attempts: int
     on_term: str
+    snapshot_interval: float
     hook_timeout: float
     health_check_interval: float
     executor: str

@@ -112,6 +112,12 @@ QUEUE = (
         "leave",
         "What the first SIGTERM does to a working agent: leave it to the next start, wait for it, or stop it.",
     ),
+    Setting(
+        "snapshot_interval",
+        Number(1, 86400, "seconds"),
+        300.0,
+        "How often the unsaved work of an agent is kept while it works.",
+    ),
     Setting("hook_timeout", SECONDS, 30.0, "How long a hook may take."),
     Setting("health_check_interval", SECONDS, 300.0, "How often the health check hook runs."),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from components import attendance, claiming, faults, handoff, hook_payload, launch, policy, reporting
+from components import attendance, claiming, faults, handoff, hook_payload, launch, policy, reporting, safekeeping
 from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
@@ -101,6 +101,7 @@ def watch(held: Held, tools: Tools) -> Held:
         tools.signals.wait(RESTART_SECONDS)
         return replace(held, phase=Phase.SPAWNING)
     verdict = attendance.judge(run, held, tools)
+    safekeeping.keep(held, tools, f"attempt {held.attempt} ended")
     if is_lost:
         verdict = replace(verdict, reason=Reason.LOST_CLAIM, detail=policy.WORDS[Reason.LOST_CLAIM])
     held = replace(held, spent_usd=held.spent_usd + verdict.cost_usd)
@@ -144,6 +145,7 @@ def debrief(held: Held, tools: Tools) -> Held:
 def clean_up(held: Held, tools: Tools) -> Held:
     """Remove the worktree if nothing would be lost with it."""
     if held.workspace is not None and held.workspace.is_worktree:
+        safekeeping.keep(held, tools, "before the worktree is closed")
         for reason in tools.worktrees.close(held.workspace):
             tools.ui.warning(f"The worktree {held.workspace.path} is kept: {reason}")
     return replace(held, phase=Phase.DONE)

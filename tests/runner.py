@@ -31,6 +31,8 @@ def note(event):
     os.close(fd)
 note("start")
 print("working", flush=True)
+if "scribble" in mode:
+    open("scribble.txt", "w").write("not committed\\n")
 gate = ledger + ".gate"
 if "wait" in mode:
     while not os.path.exists(gate):

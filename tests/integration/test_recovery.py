@@ -10,7 +10,7 @@ from typing import Any
 
 from components.run_directory import RunState
 from tests.pm_server import PmServer, running_pm
-from tests.runner import Runner
+from tests.runner import Runner, git
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
@@ -251,3 +251,22 @@ def test_a_term_while_the_server_is_away_at_the_start_ends_it_without_an_error(r
     daemon.terminate()
 
     assert daemon.wait(10) == 0
+
+
+def test_unsaved_work_of_a_killed_attempt_and_of_one_at_work_is_kept_as_snapshots(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("Long", complexity="major")
+    one = runner("scribble", "wait")
+    daemon = one.start("--single-task", HEADLESS_PM_SNAPSHOT_INTERVAL="1")
+    at_work(one)
+    refs = f"refs/agent-runner/{task['id']}"
+    until(lambda: git(one.repository, "for-each-ref", refs), "a snapshot while the agent works")
+    for line in one.ledger():
+        os.kill(int(line[3]), signal.SIGKILL)
+    until(lambda: one.starts() == 2, "the second attempt")
+    one.open_gate()
+    assert daemon.wait(30) == 0
+
+    ref = git(one.repository, "for-each-ref", "--format=%(refname)", refs).splitlines()[0]
+    assert git(one.repository, "show", f"{ref}:scribble.txt") == "not committed"
