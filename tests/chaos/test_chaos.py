@@ -31,7 +31,7 @@ SPOILED_SHARE = 0.1
 VICTIMS = {"daemon": 12, "shim": 4, "agent": 3, "all of one": 3, "all": 1}
 REST_SECONDS = (0.05, 1.0)
 SECONDS_PER_KILL = 3.0
-END_SECONDS = 60.0
+END_SECONDS = 120.0
 
 
 class Chaos:

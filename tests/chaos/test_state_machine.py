@@ -29,10 +29,10 @@ from tests.waiting import until
 
 IS_FULL = os.environ.get("CHAOS") == "full"
 EXAMPLES, STEPS = (60, 25) if IS_FULL else (4, 10)
-SECONDS = 3600.0 if IS_FULL else 150.0
+SECONDS = 3600.0 if IS_FULL else 400.0
 SIZE = 2
 STIR_SECONDS = 1.0
-END_SECONDS = 60.0
+END_SECONDS = 120.0
 RIVAL = "rival"
 QUICK = {"HEADLESS_PM_HEARTBEAT_INTERVAL": "0.5", "HEADLESS_PM_GRACE": "1"}
 
