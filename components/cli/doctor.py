@@ -15,9 +15,11 @@ from components import cli, doctor
 from components.checks import Judgement
 from components.cli.output import folded, show
 from components.doctor import Line
+from components.pm_wire import one_line
 
 COLOURS: Mapping[Judgement, str] = {Judgement.OK: "", Judgement.WARNING: "yellow", Judgement.PROBLEM: "red"}
 INDENT = " " * 9
+REMEDY_LIMIT = 4000
 
 
 @click.command(name="doctor", short_help="Check this machine and the configuration.")
@@ -59,8 +61,7 @@ def _show(line: Line) -> None:
     for row in folded(f"{line.name}: {finding.seen}", f"{finding.judgement:9}", INDENT):
         show(row, COLOURS[finding.judgement])
     if finding.remedy:
-        for row in folded(finding.remedy, f"{INDENT}-> ", f"{INDENT}   "):
-            show(row)
+        show(f"{INDENT}-> {one_line(finding.remedy, REMEDY_LIMIT)}")  # not folded: it may be a command to copy
 
 
 def _summary(lines: list[Line]) -> Iterator[str]:

@@ -17,6 +17,8 @@ from components.errors import RunnerError
 from components.overview import Agent, Overview, Run
 
 HEADINGS = ("AGENT", "TASK", "PHASE", "AGE", "HOST", "HELD BY")
+HOST_WIDTH = 12
+"""Characters of a host's name that are shown: most are a machine id, of which these suffice to tell it."""
 WORKTREES_LOCK = "agent-runner.lock"
 
 
@@ -67,7 +69,8 @@ def _show_agents(seen: Overview) -> None:
         show(line)
     for agent in seen.agents:
         if agent.trouble:
-            show(f"{agent.journal}: {agent.trouble}", "yellow")
+            for row in folded(f"{agent.journal}: {agent.trouble}"):
+                show(row, "yellow")
 
 
 def _row(agent: Agent, host: str) -> tuple[str, ...]:
@@ -75,14 +78,14 @@ def _row(agent: Agent, host: str) -> tuple[str, ...]:
     if agent.held is None:
         return (agent.agent_id, "?" if agent.trouble else "-", "-", "-", "here", by)
     held = agent.held
-    where = "here" if held.host in ("", host) else held.host
+    where = "here" if held.host in ("", host) else held.host[:HOST_WIDTH]
     return (agent.agent_id, held.task.id, held.phase, age(held.locked_at), where, by)
 
 
 def holder(agent: Agent) -> str:
     """Return who holds an agent id's lock, for people."""
     if agent.runner is None:
-        return f"nobody here; see host {agent.held.host}" if agent.is_elsewhere and agent.held else "nobody"
+        return "nobody here" if agent.is_elsewhere else "nobody"
     return f"runner {agent.runner}" if agent.runner else "a runner"
 
 

@@ -6,18 +6,17 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
 
-from components.log_line import duration
 from components.pm_wire import one_line
 from components.task_card import cells, fit
 
-PIPE_WIDTH = 80
 GAP = "  "
 TEXT_LIMIT = 500
+SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 LAST_COLUMN = 8
 """Columns that the last cell of a row has at least, also where the line then gets too long."""
 
@@ -31,8 +30,8 @@ def show(line: str = "", colour: str = "", *, bold: bool = False) -> None:
 
 
 def width() -> int:
-    """Return the columns of the terminal, 80 in a pipe."""
-    return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns if sys.stdout.isatty() else PIPE_WIDTH
+    """Return the columns of the terminal; in a pipe lines have no end, as programs read them."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -45,11 +44,9 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield GAP.join([*padded, _cut(row[-1], room)]).rstrip()
 
 
-def folded(text: str, first: str = "", rest: str = "") -> Iterable[str]:
-    """Return a text as lines that fit a terminal, or as one line in a pipe, where programs read it."""
+def folded(text: str, first: str = "", rest: str = "") -> list[str]:
+    """Return a text as lines that fit a terminal, or as one line in a pipe."""
     text = one_line(text, 20 * TEXT_LIMIT)
-    if not sys.stdout.isatty():
-        return [first + text]
     return textwrap.wrap(
         text,
         max(width(), 40),
@@ -61,18 +58,14 @@ def folded(text: str, first: str = "", rest: str = "") -> Iterable[str]:
 
 
 def age(then: str) -> str:
-    """Return how long ago a time (ISO 8601) was, or "-" for none."""
-    seconds = seconds_since(then)
-    return "-" if seconds is None else duration(int(seconds))
-
-
-def seconds_since(then: str) -> float | None:
-    """Return the seconds of wall time since a time (ISO 8601), or None for what is none."""
+    """Return how long ago a time (ISO 8601) was, in its largest unit, or "-" for none."""
     try:
         moment = datetime.fromisoformat(then)
     except ValueError:
-        return None
-    return max(0.0, (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds())
+        return "-"
+    seconds = max(0.0, (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds())
+    size, unit = next((one for one in SPANS if seconds >= one[0]), SPANS[-1])
+    return f"{int(seconds // size)} {unit}"
 
 
 def _cut(text: str, room: int) -> str:

@@ -14,6 +14,7 @@ from components import overview
 from components.cli.output import age, folded, show, table
 from components.config import load
 from components.overview import Agent, Letter, Overview, Run
+from components.pm_wire import one_line
 from components.run_directory import RunState
 from components.states import Phase
 
@@ -25,6 +26,7 @@ STATES: Mapping[RunState, str] = {
     RunState.VANISHED: "gone",
 }
 INDENT = "    "
+WORDS_LIMIT = 100
 BEFORE_AGENT = (Phase.CLAIMING, Phase.CLAIMED, Phase.ANNOUNCED, Phase.PREPARING)
 
 
@@ -125,15 +127,15 @@ def _show_letters(seen: Overview) -> None:
             INDENT,
         ):
             show(line)
-        for line in folded(advice(letter), INDENT):
-            show(line, "yellow")
+        for line in advice(letter):
+            show(INDENT + line, "yellow")
 
 
-def advice(letter: Letter) -> str:
-    """Return what to do about a refused report."""
-    wanted = " or ".join(letter.content.wanted)
-    remove = f"rm {shlex.quote(str(letter.path))}"
-    return f"move task {letter.content.task_id} to {wanted} at the server by hand, then: {remove}"
+def advice(letter: Letter) -> tuple[str, str]:
+    """Return what to do about a refused report: in words, and as a command to copy."""
+    wanted = one_line(" or ".join(letter.content.wanted), WORDS_LIMIT)
+    task = one_line(letter.content.task_id, WORDS_LIMIT)
+    return f"move task {task} to {wanted} at the server by hand, then:", f"rm {shlex.quote(str(letter.path))}"
 
 
 def _show_files(seen: Overview) -> None:
@@ -195,4 +197,4 @@ def _letter_as_json(letter: Letter) -> Mapping[str, object]:
     content = letter.content
     names = ("task_id", "title", "agent_id", "reason", "detail", "said", "at")
     told = {name: getattr(content, name) for name in names}
-    return {"path": str(letter.path), **told, "wanted": list(content.wanted), "to_do": advice(letter)}
+    return {"path": str(letter.path), **told, "wanted": list(content.wanted), "to_do": " ".join(advice(letter))}

@@ -15,6 +15,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_refused_report_is_shown_with_what_to_do(home: Path) -> None:
     shown = say("status")
 
     assert "task 12 Mend the roof: wanted dev_done (succeeded); it said: refused (403): not allowed" in shown
-    assert f"move task 12 to dev_done at the server by hand, then: rm {path}" in shown
+    assert f"    move task 12 to dev_done at the server by hand, then:\n    rm {path}\n" in shown
     assert "torn.json: it is no report that the server refused" in shown
 
 
@@ -231,6 +232,15 @@ def test_a_journal_of_another_host_is_said_to_be_its_business(home: Path) -> Non
     assert (seen["is_elsewhere"], seen["host"]) == (True, "another-machine")
     assert "its runner is on another host (another-machine); look there" in shown
     assert " unknown " in shown
+
+
+def test_a_time_is_told_in_its_largest_unit(home: Path) -> None:
+    for number, (seconds, words) in enumerate({5: "5 s", 65: "1 min", 7300: "2 h", 200_000: "2 d"}.items()):
+        then = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+        TaskPersistence(f"dev_{number}", home).save(held(f"dev_{number}", locked_at=then))
+        assert re.search(
+            rf"^dev_{number} +12 +EXITED +1 +{words.replace('5 s', r'[5-9] s')} +none", say("status"), re.M
+        )
 
 
 def test_an_earlier_runners_lock_file_is_shown_as_a_claim(home: Path) -> None:
