@@ -29,6 +29,13 @@ def is_free(now: Task | None, held: Held) -> bool:
     return now.status in offered | LEFT_AT.get(held.taken_from, frozenset())
 
 
+def is_moved_on(now: Task, held: Held) -> bool:
+    """Whether the lock came too late: between our look and the lock another did the task, and it stands elsewhere."""
+    return (
+        now.status not in AT_WORK and now.status != held.task.status and not {now.status, held.task.status} <= OFFERED
+    )
+
+
 def is_abandoned(now: Task | None) -> bool:
     """Whether the server forgot our lock while the task was at work: nobody else is ever offered such a task."""
     return now is not None and now.locked_by is None and now.status in AT_WORK

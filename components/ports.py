@@ -87,6 +87,10 @@ class TaskSource(Protocol):
         """Ask for the lock. Raises TaskTaken on 409, also when the holder is us. Success proves nothing: look."""
         ...
 
+    def unlock(self, task: Task) -> bool:
+        """Give the lock back and leave the status; False where the source has no way to do it."""
+        ...
+
     def set_status(self, task: Task, status: str) -> Task:
         """Move the task; from `under_work` to anything else frees the lock. Raises SourceRefused on 422."""
         ...

@@ -79,6 +79,16 @@ def _alarm(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
         tools.ui.warning(f"No document about task {now.id}: {error}")
 
 
+def let_go(now: Task, tools: Tools) -> None:
+    """Give back the lock of a task that is not to be done, and leave its status as it is.
+
+    A real server frees a lock only by a status change away from `under_work`, so there it takes the way over that.
+    """
+    if not tools.source.unlock(now):
+        tools.source.set_status(now, TaskStatus.UNDER_WORK)
+        tools.source.set_status(now, now.status)
+
+
 def summary(held: Held, verdict: Verdict) -> str:
     """Return how it ended, for the people at the source."""
     facts = [f"attempt {held.attempt}", f"{verdict.seconds:.0f} s", f"${held.spent_usd:.2f}"]

@@ -34,6 +34,7 @@ def claim(held: Held, tools: Tools) -> Held:
         tools.ui.warning(f"Task {held.task.id} is not free any more; leaving it alone")
         return replace(held, phase=Phase.DONE)
     if not claiming.is_ours(now, held):
+        faults.reach("claim.looked")
         try:
             tools.source.lock(now)
             faults.reach("claim.locked")
@@ -51,6 +52,10 @@ def settle(held: Held, tools: Tools) -> Held:
     if "atomic_lock" not in tools.source.capabilities():
         tools.signals.wait(tools.config.settle)
     now = tools.source.look(held.task)
+    if now is not None and claiming.is_ours(now, held) and claiming.is_moved_on(now, held):
+        tools.ui.warning(f"Task {now.id} was done by another in the meantime; giving its lock back")
+        reporting.let_go(now, tools)
+        return replace(held, phase=Phase.DONE)
     if now is not None and claiming.is_ours(now, held) and now.status not in claiming.AT_WORK:
         now = tools.source.set_status(now, TaskStatus.UNDER_WORK)
         faults.reach("settle.begun")

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.judge import is_stopped, resume
-from tests.chaos.tcp_fault_proxy import Fault, TcpFaultProxy
+from tests.chaos.tcp_fault_proxy import TcpFaultProxy
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner
 from tests.waiting import until
-
-WINDOW = 0.6
-"""Seconds that lie between the server's look at a lock and its write."""
 
 
 @pytest.fixture
 def pm(tmp_path: Path) -> Iterator[PmServer]:
     (tmp_path / "pm").mkdir()
-    with running_pm(tmp_path / "pm", "--real", "--defect", f"racy_lock={WINDOW}") as server:
+    with running_pm(tmp_path / "pm", "--real") as server:
         yield server
 
 
@@ -39,33 +35,20 @@ def changed_by(pm: PmServer, agent_id: str) -> list[str]:
 
 
 def test_a_lock_that_a_rival_overwrites_is_not_believed(one: Runner, pm: PmServer) -> None:
-    """The server tells both that they have it; the one that wrote last has it, a little after our answer."""
+    """The server told us that we have it; the rival that wrote a moment later has it."""
     task = pm.api.task("Contested")
     pm.api.register("rival")
-    rivals: list[threading.Thread] = []
+    daemon = one.start("--idle-timeout", "1", AGENT_RUNNER_FAULT="claim.locked:1*stop->off")
+    until(lambda: is_stopped(daemon), "the daemon to stand still with its lock")
+    for status in ("under_work", "created"):
+        pm.api.status(task["id"], "pm_1", status)
+    assert pm.api.lock(task["id"], "rival").status_code == 200
 
-    def lock() -> None:
-        time.sleep(WINDOW / 3)
-        pm.api.lock(task["id"], "rival")
+    resume(daemon)
 
-    with TcpFaultProxy(pm.port) as proxy:
-
-        def choose() -> Fault:
-            """Every request passes; as soon as the journal tells of our claim, the rival asks too."""
-            if one.journal_is("CLAIMING") and not rivals:
-                rivals.append(threading.Thread(target=lock))
-                rivals[0].start()
-            return Fault.OK
-
-        proxy.choose = choose
-        one.env["HEADLESS_PM_API_URL"] = proxy.url
-        ended = one.run("--single-task", HEADLESS_PM_SETTLE="1.5")
-        rivals[0].join()
-
-    said_yes = [exchange for exchange in proxy.exchanges if "/lock?" in exchange.target]
-    assert [exchange.status for exchange in said_yes] == [200], "there was no race: nothing was proven"
-    assert pm.api.look(task["id"])["locked_by"] == "rival", "there was no race: nothing was proven"
-    assert "went to rival" in ended.stdout
+    assert daemon.wait(30) == 0
+    assert one.said("went to rival")
+    assert pm.api.look(task["id"])["locked_by"] == "rival"
     assert one.starts() == 0
     assert changed_by(pm, "dev_1") == []
 
@@ -148,3 +131,27 @@ def test_a_claim_that_was_not_made_is_dropped_when_another_finished_the_task_mea
     assert "is not free any more" in ended.stdout
     assert one.starts() == 0
     assert changed_by(pm, "dev_1") == []
+
+
+@pytest.mark.parametrize("options", [["--real"], []], ids=["a real server", "a server with unlock"])
+def test_a_lock_that_comes_after_another_did_the_task_is_given_back(tmp_path: Path, options: list[str]) -> None:
+    """Our daemon stands still between its look and its lock, while a rival takes the task and finishes it."""
+    with running_pm(tmp_path, *options) as pm:
+        task = pm.api.task("Done meanwhile")
+        one = Runner(tmp_path, pm, "write")
+        try:
+            daemon = one.start("--idle-timeout", "2", AGENT_RUNNER_FAULT="claim.looked:1*stop->off")
+            until(lambda: is_stopped(daemon), "the daemon to stand still")
+            pm.api.register("rival")
+            pm.api.lock(task["id"], "rival")
+            pm.api.status(task["id"], "rival", "under_work")
+            pm.api.status(task["id"], "rival", "dev_done")
+            daemon.send_signal(signal.SIGCONT)
+
+            assert daemon.wait(30) == 0
+
+            now = pm.api.look(task["id"])
+            assert (now["status"], now["locked_by"]) == ("dev_done", None)
+            assert one.starts() == 0
+        finally:
+            one.close()
