@@ -9,6 +9,7 @@ It is asked for a fault once per request. Every request has a connection of its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import socket
@@ -20,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 START_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
 LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 SLOW_PIECES = 4
@@ -118,7 +120,7 @@ class TcpFaultProxy:
         finally:
             if not is_whole:
                 _reset_at_close(writer)
-            writer.close()
+            await _closed(writer)
 
     async def _spoil(self, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Pass one request on as the fault wants it; False when the client's connection is to be reset."""
@@ -146,7 +148,7 @@ class TcpFaultProxy:
             await writer.drain()
             return await reader.read(-1) if is_whole else b""
         finally:
-            writer.close()
+            await _closed(writer)
 
     async def _answer(self, fault: Fault, answer: bytes, writer: asyncio.StreamWriter) -> None:
         if fault is Fault.CUT_RESPONSE:
@@ -172,6 +174,15 @@ async def _request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     body = await reader.readexactly(int(found.group(1))) if found else b""
     lines = [line for line in head[:-4].split(b"\r\n") if not line.lower().startswith(b"connection:")]
     return b"\r\n".join([*lines, b"Connection: close", b"", b""]), body
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection and wait until its socket is; one that does not take the rest is cut off."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        await asyncio.wait_for(writer.wait_closed(), CLOSE_SECONDS)
+        return
+    writer.transport.abort()
 
 
 def _reset_at_close(writer: asyncio.StreamWriter) -> None:
