@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test chaos check format bench clean
+.PHONY: demo test mutants chaos check format bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python advanced_agent_runner.py demo $(DEMO)
@@ -17,6 +17,10 @@ test: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	CHAOS_KILLS=$${CHAOS_KILLS:-1000} $(BIN)/python -m pytest -s tests/chaos/test_chaos.py
 	CHAOS=full $(BIN)/python -m pytest -s tests/chaos/test_lock_race.py tests/chaos/test_state_machine.py
+
+# Known bugs, planted one at a time in a copy; NAMES chooses some.
+mutants: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.mutants $(NAMES)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -24,6 +24,8 @@ COOKIE = "AGENT_RUNNER_COOKIE"
 OUTPUT_LIMIT = 1 << 20
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 15.0
+QUIET_LOOKS = 20
+"""How many looks in a row must find nothing: one that forks faster than a look takes may be missed by it."""
 
 
 def capture(
@@ -100,32 +102,25 @@ def kill_marked(child: subprocess.Popen[bytes], cookie: str) -> None:
 
 
 def sweep(cookie: str) -> bool:
-    """Kill every process that carries a cookie in its environment; True when two looks found none."""
+    """Kill every process that carries a cookie in its environment; True when several looks found none."""
     deadline, quiet = time.monotonic() + SWEEP_SECONDS, 0
-    while quiet < 2 and time.monotonic() < deadline:
-        quiet = 0 if _kill_all(_carriers(cookie)) else quiet + 1
-    return quiet == 2
+    while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+        quiet = 0 if _kill_carriers(cookie) else quiet + 1
+    return quiet == QUIET_LOOKS
 
 
-def _kill_all(pids: Sequence[int]) -> int:
-    killed = 0
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-            killed += 1
+def _kill_carriers(cookie: str) -> int:
+    """Kill, each as it is found, the processes of this machine that carry a cookie; return how many there were.
+
+    The newest first: one that forks without pause has another number before the turn of the oldest is over.
+    """
+    mark, killed = f"{COOKIE}={cookie}".encode(), 0
+    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdigit()), reverse=True):
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and mark in Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
     return killed
-
-
-def _carriers(cookie: str) -> list[int]:
-    """Return the processes of this machine that carry a cookie in their environment."""
-    mark = f"{COOKIE}={cookie}".encode()
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
-            with contextlib.suppress(OSError):
-                if mark in Path("/proc", entry, "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry))
-    return found
 
 
 def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()) -> bool:

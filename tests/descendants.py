@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 EIGHT_KINDS = """
@@ -29,17 +31,17 @@ subprocess.Popen(["env", "-i", "setsid", sys.executable, "-I", "-S", "-c", hidde
 """Child, deaf child, own group, own session, double fork, both, without environment and descriptors; and the agent."""
 
 HYDRA = """
-import os, time
+import os
 def head():
     while True:
         if os.fork():
             os._exit(0)
         os.setsid()
-        time.sleep(0.002)
-if os.fork() == 0:
-    head()
+for _ in range(2):
+    if os.fork() == 0:
+        head()
 """
-"""Forks itself again, each time in a session of its own, faster than one look at the processes takes."""
+"""Two heads that fork again and again, each time into a session of their own, faster than a look at them takes."""
 
 STAY = """
 open("ready", "w").close()
@@ -53,16 +55,35 @@ open("ready", "w").close()
 """
 
 
+LOOKS = 20
+"""How many looks must find nothing: a process that forks faster than a look takes may be missed by one."""
+
+
 def living(directory: Path) -> list[int]:
-    """Return the processes that work in a directory: an agent and its descendants, whatever else they changed."""
+    """Return the processes that work in a directory: an agent and its descendants, whatever else they changed.
+
+    The newest first: by the time that the oldest were read, one that forks without pause has another number.
+    """
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                cwd = os.readlink(f"/proc/{entry}/cwd")
-                state = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if Path(cwd).is_relative_to(directory) and state != "Z":
-                found.append(int(entry))
+    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdigit()), reverse=True):
+        try:
+            cwd = os.readlink(f"/proc/{pid}/cwd")
+            state = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if Path(cwd).is_relative_to(directory) and state != "Z":
+            found.append(pid)
     return found
+
+
+def nobody_lives(directory: Path) -> bool:
+    """Whether no look finds a process that works in a directory."""
+    return not any(living(directory) for _ in range(LOOKS))
+
+
+def end_all(directory: Path) -> None:
+    """Kill whatever works in a directory, until nobody does: for the end of tests that went wrong."""
+    while not nobody_lives(directory):
+        for pid in living(directory):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

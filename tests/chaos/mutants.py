@@ -13,17 +13,17 @@ import contextlib
 import enum
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.judge import other_processes
+from tests.descendants import end_all
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("mutants.toml")
@@ -109,7 +109,7 @@ class Copy:
                     return ended.returncode, ended.stdout
             return 0, "all tests passed"
         finally:
-            self._clear()
+            end_all(self.place)
 
     def _pytest(self, *words: str) -> subprocess.CompletedProcess[str]:
         fixed = ("-x", "-p", "no:cacheprovider", "--basetemp", str(self.place / "tmp"))
@@ -133,14 +133,6 @@ class Copy:
         self._touched += 2
         (self.root / file).write_text(text)
         os.utime(self.root / file, (self._touched, self._touched))
-
-    def _clear(self) -> None:
-        """Kill what broken programs left behind: processes that name this copy."""
-        mark = os.fsencode(self.place)
-        for pid, words in other_processes():
-            if mark in words and pid != os.getppid():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
 
 def replaced(text: str, change: Change) -> str:
@@ -183,12 +175,13 @@ def main(names: Sequence[str]) -> int:
 
 
 def told(mutant: Mutant, copy: Copy) -> Outcome:
-    """Plant a bug and print a line about it; one that is not caught is told with what the tests said."""
+    """Plant a bug and print a line about it, with the words of the test that failed, or all that was said."""
     began = time.monotonic()
     outcome, said = outcome_of(mutant, copy)
-    print(f"{outcome:7} {time.monotonic() - began:6.1f} s  {mutant.name}", flush=True)
-    if outcome is not Outcome.CAUGHT:
-        print(said[-TAIL:], flush=True)
+    print(f"{outcome:7} {time.monotonic() - began:6.1f} s  {mutant.name}")
+    if outcome is Outcome.CAUGHT:
+        said = next((line[2:].strip() for line in said.splitlines() if line.startswith("E ")), said)
+    print(textwrap.indent(said[-TAIL:], " " * 19), flush=True)
     return outcome
 
 

@@ -17,7 +17,7 @@ from components import cgroup, process
 from components.model import Command
 from components.run_directory import Limits, RunDirectory, RunState
 from tests import bare_shim
-from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, living
+from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, end_all, living, nobody_lives
 from tests.waiting import until
 
 ROUNDS = 50
@@ -36,6 +36,7 @@ def runs(tmp_path: Path) -> Iterator[list[RunDirectory]]:
         until(lambda run=run: run.state() is not RunState.ALIVE, "the agent's end")  # type: ignore[misc]
         process.clear(run)
         process.collect(run)
+    end_all(tmp_path)
 
 
 def prepared(number: int, way: str, place: Path) -> RunDirectory:
@@ -54,7 +55,7 @@ def end(run: RunDirectory, way: str, work: Path) -> None:
     """Have the run end in its way, once all of its descendants are there."""
     until((work / "ready").exists, "the agent's children")
     if way in ("asked", "killed"):
-        assert len(living(work)) >= KINDS, "nothing would be proven"
+        until(lambda: len(living(work)) >= KINDS, "all of the descendants to be there")
         process.stop(run, now=way == "killed")
     until(lambda: run.state() is RunState.ENDED, f"the end of a run that {way}")
 
@@ -64,7 +65,7 @@ def judge(run: RunDirectory, what: str, work: Path) -> None:
     record = run.exit_record()
     assert record is not None
     assert record.clean, what
-    until(lambda: not living(work), what, SECONDS_ALIVE)
+    until(lambda: nobody_lives(work), what, SECONDS_ALIVE)
 
 
 @pytest.mark.timeout(180)
@@ -82,7 +83,7 @@ def test_of_fifty_agents_and_their_descendants_none_is_alive_after_the_end(
 
         judge(runs[-1], f"round {number}, {way}", tmp_path / f"work-{number}")
         process.collect(runs.pop())
-    assert living(tmp_path) == []
+    assert nobody_lives(tmp_path)
 
 
 @pytest.mark.timeout(180)
@@ -95,4 +96,4 @@ def test_where_there_is_no_cgroup_the_shim_alone_ends_them_all(tmp_path: Path, r
 
         shim.wait(10)
         judge(runs.pop(), f"round {number}, {way}", tmp_path / f"work-{number}")
-    assert living(tmp_path) == []
+    assert nobody_lives(tmp_path)

@@ -16,7 +16,7 @@ from components import process
 from components.model import Command, ExitRecord
 from components.run_directory import Limits, RunDirectory, RunState
 from tests import bare_shim
-from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, living
+from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, end_all, living, nobody_lives
 from tests.waiting import until
 
 Start = Callable[..., RunDirectory]
@@ -44,6 +44,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         until(lambda run=run: run.state() is not RunState.ALIVE, "the agent's end")  # type: ignore[misc]
         process.clear(run)
         process.collect(run)
+    end_all(tmp_path)
 
 
 def end(run: RunDirectory) -> ExitRecord:
@@ -114,7 +115,7 @@ def test_r11_the_time_limit_ends_the_whole_tree(start: Start, tmp_path: Path) ->
 
     assert record.why == "timeout"
     assert record.clean
-    assert living(run.path.parent.parent / "work") == []
+    assert nobody_lives(run.path.parent.parent / "work")
 
 
 def test_what_an_agent_leaves_behind_at_its_end_is_ended(start: Start) -> None:
@@ -123,7 +124,7 @@ def test_what_an_agent_leaves_behind_at_its_end_is_ended(start: Start) -> None:
     record = end(run)
 
     assert (record.exit_code, record.why, record.clean) == (0, None, True)
-    assert living(run.path.parent.parent / "work") == []
+    assert nobody_lives(run.path.parent.parent / "work")
 
 
 def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start, tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_processes_that_fork_faster_than_they_are_killed_are_ended(start: Start,
     record = end(run)
 
     assert record.clean
-    assert living(run.path.parent.parent / "work") == []
+    assert nobody_lives(run.path.parent.parent / "work")
 
 
 def test_an_agent_that_ignores_the_request_to_end_is_killed_after_the_grace(start: Start, tmp_path: Path) -> None:
@@ -257,7 +258,25 @@ def test_stopping_a_run_without_a_shim_kills_what_carries_its_cookie(start: Star
     process.stop(run)
 
     until(lambda: run.state() is RunState.VANISHED, "the agent's end")
-    assert living(run.path.parent.parent / "work") == []
+    assert nobody_lives(run.path.parent.parent / "work")
+
+
+def test_what_forks_without_pause_is_ended_though_its_shim_was_killed_and_it_has_no_cgroup(tmp_path: Path) -> None:
+    """Seen: two looks at all processes found none of it, for it had another number before its turn came."""
+    run, work = RunDirectory(tmp_path / "1-a-1"), tmp_path / "work"
+    work.mkdir()
+    run.create(Command(argv=(sys.executable, "-I", "-S", "-c", HYDRA + STAY)), work, Limits(timeout=60))
+    shim = bare_shim.start(run, {"PATH": os.environ["PATH"]})
+    try:
+        until((work / "ready").exists, "the hydra")
+        shim.kill()
+        shim.wait()
+
+        assert process.clear(run)
+
+        assert nobody_lives(work)
+    finally:
+        end_all(work)
 
 
 def test_a_second_start_of_a_living_run_starts_nothing(start: Start) -> None:
@@ -343,4 +362,4 @@ def test_a_killed_shim_s_agents_are_all_found_in_their_cgroup(start: Start, tmp_
 
     assert process.clear(run)
 
-    until(lambda: living(run.path.parent.parent / "work") == [], "the end of all, also of those without a cookie")
+    until(lambda: nobody_lives(run.path.parent.parent / "work"), "the end of all, also of those without a cookie")
