@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_a_lock_that_a_rival_overwrites_is_not_believed(one: Runner, pm: PmServe
     assert daemon.wait(30) == 0
     assert one.said("went to rival")
     assert pm.api.look(task["id"])["locked_by"] == "rival"
+    assert one.starts() == 0
+    assert changed_by(pm, "dev_1") == []
+
+
+def test_a_claim_is_settled_before_anything_is_said_of_it(one: Runner, pm: PmServer) -> None:
+    """A rival that asked when we did may write a moment after us: what a look shows at once proves nothing."""
+    task = pm.api.task("Contested")
+    pm.api.register("rival")
+    daemon = one.start("--idle-timeout", "1", AGENT_RUNNER_FAULT="claim.locked:1*stop->off", HEADLESS_PM_SETTLE="5")
+    until(lambda: is_stopped(daemon), "the daemon to stand still with its lock")
+    resume(daemon)
+    deadline = time.monotonic() + 1.5
+    until(lambda: changed_by(pm, "dev_1") or time.monotonic() > deadline, "a part of the settling")
+
+    for status in ("under_work", "created"):
+        pm.api.status(task["id"], "pm_1", status)
+    assert pm.api.lock(task["id"], "rival").status_code == 200
+
+    assert daemon.wait(30) == 0
+    assert one.said("went to rival")
     assert one.starts() == 0
     assert changed_by(pm, "dev_1") == []
 
