@@ -14,27 +14,24 @@ NAMES = frozenset(
     API_TIMEOUT_MS IS_SANDBOX NO_COLOR CI
     """.split()
 )
-PREFIXES = (
-    "LC_",
-    "XDG_",
-    "ANTHROPIC_",
-    "CLAUDE_",
-    "GIT_AUTHOR_",
-    "GIT_COMMITTER_",
-    "AWS_",
-    "GOOGLE_",
-    "OPENAI_",
-    "CODEX_",
-)
+PREFIXES = ("LC_", "XDG_", "GIT_AUTHOR_", "GIT_COMMITTER_")
+MODELS = ("ANTHROPIC_", "CLAUDE_", "AWS_", "GOOGLE_", "OPENAI_", "CODEX_")
 OURS = frozenset({"HEADLESS_PM_API_KEY", "API_KEY_HEADLESS_PM", "API_KEY"})
 """The names of our own key: never let through, whoever asks for it."""
 
 
-def passed(environ: Mapping[str, str], extra: Iterable[str] = ()) -> dict[str, str]:
+def passed(
+    environ: Mapping[str, str], extra: Iterable[str] = (), prefixes: tuple[str, ...] = PREFIXES + MODELS
+) -> dict[str, str]:
     """Return what an agent is given of our environment: the usual variables, its model's, and those asked for."""
     wanted = NAMES | frozenset(extra)
     return {
         name: value
         for name, value in environ.items()
-        if name not in OURS and (name in wanted or name.startswith(PREFIXES))
+        if name not in OURS and (name in wanted or name.startswith(prefixes))
     }
+
+
+def for_hooks(environ: Mapping[str, str], extra: Iterable[str] = ()) -> dict[str, str]:
+    """Return what a hook is given: the usual variables and those asked for, none of a model's."""
+    return passed(environ, extra, PREFIXES)

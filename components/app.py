@@ -15,6 +15,7 @@ from components.hook_runner import Decision, HookRunner
 from components.model_mapper import ModelMapper
 from components.patience import Patience
 from components.ports import Executor
+from components.presence import Presence
 from components.pulse import Pulse
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
@@ -46,6 +47,8 @@ class AdvancedAgentRunner:
         self._environ = environ
         self._reload = reload
         self._in_force: Tools | None = None
+        seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
+        self._presence = Presence(lambda: self.tools().source, seen)
         self.journal = TaskPersistence(config.agent_id, config.home)
         self._started = time.monotonic()
 
@@ -54,12 +57,17 @@ class AdvancedAgentRunner:
 
         Raises ConfigError, AgentIdInUse, AgentMissing, NotARepository and Unauthorized before anything is changed.
         """
-        tools = self._in_force = self._make(self.config)
+        self._in_force = self._make(self.config)
         self.journal.hold()
         self.signals.on_dump = self._dump
         patience = Patience(self.signals, self.ui, self._knock)
         try:
-            patience(lambda: self._register(tools), gives_up_draining=True, waits_for=(SourceUnavailable,))
+            patience(
+                self._register,
+                gives_up_draining=True,
+                gives_up_after=self.config.idle_timeout,
+                waits_for=(SourceUnavailable,),
+            )
         except Draining as leaving:
             self.ui.info(f"Leaving: {leaving}")
             return Tally()
@@ -68,7 +76,7 @@ class AdvancedAgentRunner:
 
     def _knock(self) -> None:
         """Ask the server, by the heartbeat, whether it is there."""
-        self.tools().source.register()
+        self._presence.sign_in()
 
     def tools(self) -> Tools:
         """Return the tools in force; a reload that was asked for happens here, between two steps."""
@@ -111,9 +119,10 @@ class AdvancedAgentRunner:
             ui=self.ui,
             signals=self.signals,
             pulse=Pulse(),
+            presence=self._presence,
             environment=environment,
         )
-        tools.pulse.every(config.heartbeat_interval, lambda: self._beat(tools))
+        tools.pulse.every(config.heartbeat_interval, self._beat)
         tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
         return tools
 
@@ -123,7 +132,7 @@ class AdvancedAgentRunner:
 
     def _hooks(self, config: Config) -> HookRunner:
         directory = config.hooks_directory or discovery.default_hooks_directory()
-        environment = agent_environment.passed(self._environ, hook_runner.VARIABLES)
+        environment = agent_environment.for_hooks(self._environ, hook_runner.VARIABLES)
         return HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook)
 
     def _show_hook(self, line: str) -> None:
@@ -132,7 +141,13 @@ class AdvancedAgentRunner:
     def _executor(self, config: Config, environment: Mapping[str, str]) -> Executor:
         """Find the agent's program and see that it starts."""
         if config.executor != "claude":
+            discovery.find_command(config.agent_command, environment.get("PATH", os.defpath))
             return executors.find(config.executor, {"agent_command": config.agent_command})
+        if config.permission_mode == "bypassPermissions" and os.geteuid() == 0 and environment.get("IS_SANDBOX") != "1":
+            raise ConfigError(
+                "permission_mode = bypassPermissions: the Claude CLI refuses it for root, as nothing would hold it;"
+                " run as another user, choose another mode, or set IS_SANDBOX=1 if this machine is a sandbox"
+            )
         home = Path(environment.get("HOME", "/"))
         path = discovery.find_claude(environment, home, config.claude_path)
         self.ui.info(f"Claude CLI {discovery.claude_version(path, environment)} at {path}")
@@ -144,9 +159,9 @@ class AdvancedAgentRunner:
         found = discovery.role_instructions(Role(str(config.role)), config.level, team_roles)
         self.ui.debug(f"Role instructions: {found.origin}")
 
-    def _register(self, tools: Tools) -> None:
+    def _register(self) -> None:
         """Sign in, and compare what the server has stored with what was asked for: it keeps the first it was told."""
-        stored = tools.source.register()
+        stored = self._presence.sign_in()
         if stored.role != self.config.role:
             raise ConfigError(
                 f"role: the server has stored agent {stored.agent_id} as {stored.role}, not as {self.config.role};"
@@ -159,10 +174,10 @@ class AdvancedAgentRunner:
             )
         self.ui.info(f"Agent {stored.agent_id} ({stored.role}, {stored.level}) registered at {self.config.api_url}")
 
-    def _beat(self, tools: Tools) -> None:
+    def _beat(self) -> None:
         """Keep our locks alive; a missed beat is made up for by the next."""
         try:
-            tools.source.register()
+            self._presence.sign_in()
         except (SourceUnavailable, Unauthorized) as error:
             self.ui.debug(f"No heartbeat this time: {error}")
 

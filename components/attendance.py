@@ -23,6 +23,7 @@ WORDS = {
     Intent.FINISH: "Taking nothing new; the agent of task {id} is waited for. SIGTERM or Ctrl-C again stops it",
     Intent.STOP: "Stopping the agent of task {id}. Ctrl-C again leaves at once",
 }
+LOST = "Task {id} is not ours any more: stopping its agent; its work is kept"
 UNNAMED_SECONDS = 0.2
 """How often to look at a run whose processes cannot be waited for, because they are not on the disk yet."""
 
@@ -47,7 +48,7 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
                 raise Draining(f"the agent of task {held.task.id} works on; the next start takes it up again")
             wanted = Intent.STOP if claim_watch.is_lost else tools.signals.intent
             if wanted > told:
-                tools.ui.warning(WORDS[wanted].format(id=held.task.id))
+                tools.ui.warning((LOST if claim_watch.is_lost else WORDS[wanted]).format(id=held.task.id))
                 told = wanted
                 if wanted is Intent.STOP:
                     process.stop(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,12 @@ def _is_program(path: Path) -> bool:
         return path.is_file() and os.access(path, os.X_OK)
     except OSError:
         return False
+
+
+def find_command(argv: tuple[str, ...], path: str) -> None:
+    """See that a program is there. Raises AgentMissing naming it and the setting."""
+    if argv and shutil.which(argv[0], path=path) is None:
+        raise AgentMissing(f"AGENT_COMMAND: there is no program {argv[0]!r}; install it, or correct agent_command")
 
 
 def claude_version(path: Path, environ: Mapping[str, str] | None = None, *, timeout: float = VERSION_SECONDS) -> str:

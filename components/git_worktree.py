@@ -81,8 +81,6 @@ class GitWorktree:
                 reasons = self._removed(worktree, lock)
         except (GitFailed, OSError) as error:
             reasons = [str(error)]
-        for reason in reasons:
-            logger.warning("worktree %s is kept: %s", workspace.path, reason)
         return reasons
 
     def make_base(self) -> Path:

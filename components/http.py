@@ -23,7 +23,7 @@ from components.api_url import is_loopback
 from components.errors import SourceUnavailable
 from components.http_deadline import DeadlineAdapter
 
-ANSWER_LIMIT = 8_000_000
+ANSWER_LIMIT = 16_000_000
 REFUSAL_LIMIT = PIECE = 65_536
 CONNECT_SECONDS = 5.0
 # The server (or a proxy before it) is there, and may say something else later.

@@ -19,12 +19,17 @@ def find(agent_id: str, host: str, tools: Tools) -> Held | None:
     """Return a task of ours as a journal entry to go on from, or None.
 
     Its newest run directory holds a copy of the journal: so a lost journal costs nothing, and an agent that is still
-    at work is adopted. Without one the task is claimed afresh. A task whose report was refused is left to people.
+    at work is adopted. Without one the task is claimed afresh, but only when no other runner of our id may live. A
+    task whose report was refused is left to people.
     """
     for task in tools.source.ours():
         if not dead_letters.has(tools.config.home, task):
             copies = [held for held, _ in runs_of(task, tools.runs) if (held.agent_id, held.host) == (agent_id, host)]
-            return max(copies, key=lambda held: (held.locked_at, held.attempt), default=_fresh(task, agent_id, host))
+            if copies:
+                return max(copies, key=lambda held: (held.locked_at, held.attempt))
+            if tools.presence.is_alone:
+                return _fresh(task, agent_id, host)
+            tools.ui.debug(f"Task {task.id} is held by our agent id, but by another runner: leaving it alone")
     return None
 
 

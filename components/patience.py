@@ -40,19 +40,25 @@ class Patience:
         call: Callable[[], T],
         *,
         gives_up_draining: bool = False,
+        gives_up_after: float | None = None,
         waits_for: tuple[type[RunnerError], ...] = (SourceUnavailable, Unauthorized),
     ) -> T:
-        """Return what the call returns, when it does. Raises Draining when the operator does not want to wait."""
+        """Return what the call returns, when it does. Raises Draining when the operator does not want to wait.
+
+        `gives_up_after` is in seconds.
+        """
 
         def is_over(state: RetryCallState) -> bool:
             intent = self._signals.intent
             if intent is Intent.STOP and (state.seconds_since_start or 0) > STOP_SECONDS:
                 return True
+            if gives_up_after is not None and (state.seconds_since_start or 0) > gives_up_after:
+                return True
             return intent is Intent.LEAVE or (gives_up_draining and intent is not Intent.RUN)
 
         retrying = Retrying(
             retry=retry_if_exception_type((*waits_for, OSError)),
-            wait=self._rest_after,
+            wait=lambda state: min(self._rest_after(state), gives_up_after or LONGEST_REST_SECONDS),
             sleep=self._rest,
             stop=is_over,
             before_sleep=self._say,

@@ -21,7 +21,7 @@ class PmLists:
     def rows(self, status: str = "", role: str = "") -> list[dict[str, object]]:
         """Return the rows of a status and a role ("" for all); none for a status that this server does not know.
 
-        Raises AnswerTooLarge for a list over 8 MB: some 9,000 tasks of the size that people write.
+        Raises AnswerTooLarge for a list over 16 MB: some 18,000 tasks of the size that people write.
         """
         for spelling in self._api.spellings(status) if status else ("",):
             if spelling not in self._unknown:

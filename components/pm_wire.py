@@ -95,6 +95,7 @@ def parse_registration(data: object) -> Registration:
         agent_id=read.name("agent_id", required=True),
         role=read.name("role", required=True).lower(),
         level=read.name("level", required=True).lower(),
+        last_seen=read.name("last_seen"),
     )
 
 

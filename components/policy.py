@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
+import re
 
 from components.model import AgentResult, ExitRecord, Verdict
 from components.states import Reason, Role, TaskStatus
 
-QA_REJECTED = "QA: REJECTED"
+QA_VERDICT = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(PASSED|REJECTED|FAILED)\b", re.IGNORECASE | re.MULTILINE)
 DETAIL_LIMIT = 2000
 BACKOFF_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 900.0
@@ -150,9 +151,9 @@ def _silent_end(record: ExitRecord) -> Reason:
 
 
 def _is_rejection(result: AgentResult) -> bool:
-    """Whether QA's last line says no; the prompt asks for exactly this line."""
-    lines = result.text.strip().splitlines()
-    return bool(lines) and lines[-1].strip(" *`").startswith(QA_REJECTED)
+    """Whether the last verdict in QA's message says no; the prompt asks for one as the last line."""
+    verdicts = QA_VERDICT.findall(result.text)
+    return bool(verdicts) and verdicts[-1].upper() != "PASSED"
 
 
 def action(reason: Reason, attempt: int, max_attempts: int) -> Action:

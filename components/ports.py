@@ -29,11 +29,12 @@ class Executor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """The source's answer to `register`: what it has stored of this agent."""
+    """The source's answer to `register`: what it has stored of this agent, and when, in its own words."""
 
     agent_id: str
     role: str
     level: str
+    last_seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,10 @@ class TaskSource(Protocol):
 
     def register(self) -> Registration:
         """Sign in; also the heartbeat that keeps our locks alive (the server forgets them after 30 min of silence)."""
+        ...
+
+    def last_seen(self) -> str:
+        """Return when our agent id last signed in, in the source's own words; "" when it never did."""
         ...
 
     def capabilities(self) -> frozenset[str]:

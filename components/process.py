@@ -17,7 +17,7 @@ from typing import IO
 
 from components import cgroup, durable
 from components.model import Captured, ProcessId
-from components.run_directory import RunDirectory
+from components.run_directory import RunDirectory, RunState
 
 SHIM = Path(__file__).with_name("shim.py")
 COOKIE = "AGENT_RUNNER_COOKIE"
@@ -194,11 +194,17 @@ def stop(run: RunDirectory, *, now: bool = False) -> None:
 
 
 def clear(run: RunDirectory) -> bool:
-    """Kill all that a run without a shim left: its cgroup, and whatever carries its cookie; True when none is left."""
+    """Kill all that a run without a shim left: its cgroup, and whatever carries its cookie; True when none is left.
+
+    What forks without pause may slip through the looks, but it holds the lock on `alive` that it was forked with.
+    """
     cgroup.kill(run.name)
+    deadline = time.monotonic() + SWEEP_SECONDS
     is_clear = sweep(run.name)
+    while not (is_clear and run.state() is not RunState.ALIVE) and time.monotonic() < deadline:
+        is_clear = sweep(run.name)
     cgroup.remove(run.name)
-    return is_clear
+    return is_clear and run.state() is not RunState.ALIVE
 
 
 def collect(run: RunDirectory) -> None:

@@ -85,6 +85,8 @@ def prepare(held: Held, tools: Tools) -> Held:
         return end(held, Verdict(Reason.UNSAFE_TASK, str(error)))
     except GitFailed as error:
         return end(held, Verdict(Reason.WORKSPACE_FAILED, str(error)))
+    if workspace.is_worktree and held.task.branch not in ("", workspace.branch):
+        tools.ui.info(f"The task names branch {held.task.branch!r}; its work is on {workspace.branch}")
     return replace(held, phase=Phase.SPAWNING, workspace=workspace)
 
 

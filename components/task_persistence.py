@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+import stat
 import time
 import uuid
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from components.process import boot_id
 from components.states import Phase
 
 LOCK_ATTEMPTS = 5
+LARGEST_BYTES = 64 << 20
 
 
 class TaskPersistence:
@@ -31,6 +33,7 @@ class TaskPersistence:
         self.host = host or host_name()
         self.directory = (home or Path.home() / ".headless-pm") / "locks"
         self.lock_file = self.directory / f"agent-{agent_id}.lock"
+        self.last: Held | None = None
         self._flock: int | None = None
 
     def hold(self) -> None:
@@ -81,6 +84,7 @@ class TaskPersistence:
         held = dataclasses.replace(held, updated_at=now_text(), boot_id=boot_id(), recovered=False)
         durable.make_directory(self.directory)
         durable.write(self.lock_file, journal_format.dump(held))
+        self.last = held
         return held
 
     def get_locked_task(self) -> Held | None:
@@ -90,12 +94,10 @@ class TaskPersistence:
         named in StateForeign. Nothing is ever overwritten.
         """
         try:
-            content = self.lock_file.read_bytes()
+            held = journal_format.parse(self._content())
         except FileNotFoundError:
             return None
-        try:
-            held = journal_format.parse(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StateCorrupt(self._set_aside(str(error))) from error
         if held.agent_id != self.agent_id:
             raise StateCorrupt(self._set_aside(f"it belongs to agent {held.agent_id!r}"))
@@ -106,10 +108,22 @@ class TaskPersistence:
             )
         return dataclasses.replace(held, recovered=True)
 
+    def _content(self) -> bytes:
+        """Read the lock file. Raises ValueError for what is no file of a size that we write."""
+        fd = os.open(self.lock_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_BYTES:
+                raise ValueError("it is no plain file of a usual size")
+            return self.lock_file.read_bytes()
+        finally:
+            os.close(fd)
+
     def release_lock(self) -> None:
         """Forget the task in hand, for good."""
         if self.lock_file.exists():
             durable.remove(self.lock_file)
+        self.last = None
 
     def is_locked(self) -> bool:
         """Whether a task is in hand."""

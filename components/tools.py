@@ -12,6 +12,7 @@ from components.hook_runner import HookRunner
 from components.model import Held
 from components.model_mapper import ModelMapper
 from components.ports import Executor, TaskSource
+from components.presence import Presence
 from components.pulse import Pulse
 from components.run_directory import RunDirectory
 from components.signals import Signals
@@ -33,6 +34,7 @@ class Tools:
     ui: TerminalUI
     signals: Signals
     pulse: Pulse
+    presence: Presence
     environment: Mapping[str, str]
 
     @property

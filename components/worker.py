@@ -89,7 +89,7 @@ class Worker:
             role=config.role or "",
             repository=config.repository,
             home=config.home,
-            held=self._journal.get_locked_task(),
+            held=self._journal.last,
         )
         self._tools.hooks.run(Moment.ERROR, payload)
 
@@ -122,14 +122,18 @@ class Worker:
         """Look, until there is none, for tasks that are ours at the source though no journal tells of them."""
         find = partial(orphans.find, self._journal.agent_id, self._journal.host, self._tools)
         held = self._patience(find, gives_up_draining=True)
-        self._knows_orphans = held is None
+        self._knows_orphans = held is None and self._tools.presence.is_alone
         return held if held is None else replace(self._journal.save(held), recovered=True)
 
     def _next(self) -> Held | None:
         if self._tools.signals.is_draining or time.monotonic() < self._not_before:
             return None
         refused = self._left_alone.ids()
-        task = self._patience(lambda: self._tools.source.next_task(refused), gives_up_draining=True)
+        task = self._patience(
+            lambda: self._tools.source.next_task(refused),
+            gives_up_draining=True,
+            gives_up_after=self._tools.config.idle_timeout,
+        )
         if task is None or self._tools.signals.is_draining:
             return None
         self._tools.ui.info(f"Taking task {task.id}: {task.title}")

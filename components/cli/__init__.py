@@ -90,6 +90,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. No mistake of a user's ends in a traceback."""
+    open_closed_streams()
     try:
         faults.arm(os.environ.get(faults.VARIABLE, ""))
         words = sys.argv[1:] if arguments is None else arguments
@@ -107,6 +108,9 @@ def main(arguments: list[str] | None = None) -> int:
         code = exit_code(error)
     except BrokenPipeError:
         code = 0
+    except OSError as error:
+        say(f"Error: {error.filename or 'the state or the output cannot be written'}: {error.strerror}")
+        code = 74
     silence_broken_pipe()
     return code if isinstance(code, int) else 0
 
@@ -126,6 +130,17 @@ def say(message: str) -> None:
     """Tell an error; a closed output changes nothing."""
     with contextlib.suppress(OSError):
         click.echo(message, err=True)
+
+
+def open_closed_streams() -> None:
+    """Lead standard streams that the caller closed to nowhere: no file of ours may get their numbers."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def silence_broken_pipe() -> None:

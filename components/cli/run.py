@@ -72,7 +72,7 @@ class LogToTerminal(logging.Handler):
         """Show a record; other libraries' records are for --verbose only."""
         is_ours = record.name.startswith("components")
         show = self._ui.warning if is_ours and record.levelno >= logging.WARNING else self._ui.debug
-        show(self.format(record))
+        show(logging.Formatter().format(record))
 
 
 @click.command(name="run", help=HELP)

@@ -8,6 +8,7 @@ from typing import Any
 from components.model import AgentResult, AgentRun, Command, ExitRecord
 
 LAST_WORDS = 4000
+NOT_FOUND = 127
 
 
 class CommandExecutor:
@@ -27,8 +28,11 @@ class CommandExecutor:
         )
 
     def result(self, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
-        """Return the exit code as a result, with the last lines it printed; None when nobody saw the exit code."""
-        if exit_record is None or exit_record.exit_code is None:
+        """Return the exit code as a result, with the last lines it printed.
+
+        None when nobody saw the exit code, and for 127: there the program could not be started at all.
+        """
+        if exit_record is None or exit_record.exit_code in (None, NOT_FOUND):
             return None
         text = b""
         for line in lines:

@@ -57,6 +57,11 @@ class HeadlessPm:
         self._capabilities = None  # another version may have been started at the address
         return self._api.register()
 
+    def last_seen(self) -> str:
+        """Return when our agent id last signed in, as the server spells it; "" when it never did."""
+        rows = self._api.get("/agents", {}, pm_wire.parse_rows)
+        return next((str(row.get("last_seen") or "") for row in rows if row.get("agent_id") == self._agent_id), "")
+
     def next_task(self, refused: Collection[str] = ()) -> Task | None:
         """Return a free task for our role and level, without locking it.
 

@@ -205,7 +205,7 @@ def test_two_gigabytes_are_not_read(head: bytes) -> None:
     with serving(flooding(head)) as server:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-        with pytest.raises(SourceUnavailable, match="larger than 8,000,000 bytes"):
+        with pytest.raises(SourceUnavailable, match="larger than 16,000,000 bytes"):
             client(server.url).next_task()
 
         assert len(server.requests) == 1
@@ -515,7 +515,7 @@ def test_a_task_is_gone_when_two_rounds_miss_it_and_the_list_of_all_is_too_large
         if "/health" in path or "status=" in path:
             connection.sendall(reply({} if "/health" in path else []))
         else:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 25000000\r\n\r\n")
 
     with serving(large) as server:
         assert client(server.url).look(TASK) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_a_task_that_only_the_server_remembers_as_ours_is_done_afresh(one: Runne
     pm.api.status(task["id"], "dev_1", "under_work")
     one.open_gate()
 
-    ended = one.run("--single-task")
+    ended = one.run("--max-tasks", "1", HEADLESS_PM_HEARTBEAT_INTERVAL="0.3")
 
     assert ended.returncode == 0, ended.stdout
     assert one.starts() == 1
@@ -95,7 +96,7 @@ def test_a_task_at_work_whose_lock_the_server_forgot_is_taken_up_again(one: Runn
     assert pm.api.look(task["id"])["locked_by"] is None
     one.open_gate()
 
-    ended = one.run("--single-task")
+    ended = one.run("--max-tasks", "1", HEADLESS_PM_HEARTBEAT_INTERVAL="0.3")
 
     assert ended.returncode == 0, ended.stdout
     assert is_done(pm, task)
@@ -174,4 +175,58 @@ def test_an_agent_of_an_earlier_claim_is_ended_before_another_starts(one: Runner
     assert first_run.state().name == "ENDED"
     one.open_gate()
     assert second.wait(30) == 0
+    assert is_done(pm, task)
+
+
+def test_a_task_of_our_id_on_another_machine_is_not_taken_from_the_runner_that_lives_there(
+    one: Runner, pm: PmServer, tmp_path: Path
+) -> None:
+    """Two homes stand for two machines; both have runners of one agent id."""
+    pm.api.task("Theirs")
+    begun_there = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+
+    here = one.run("--single-task", HEADLESS_PM_HOME=str(tmp_path / "another-home"))
+
+    assert here.returncode == 3, here.stdout
+    assert one.starts() == 1
+    one.open_gate()
+    assert begun_there.wait(30) == 0
+
+
+def test_a_task_of_our_id_is_taken_up_when_the_other_runner_has_been_silent(
+    one: Runner, pm: PmServer, tmp_path: Path
+) -> None:
+    task = pm.api.task("Abandoned there")
+    begun(one)
+    one.open_gate()
+
+    ended = one.run(
+        "--max-tasks",
+        "1",
+        HEADLESS_PM_HOME=str(tmp_path / "another-home"),
+        HEADLESS_PM_HEARTBEAT_INTERVAL="0.3",
+    )
+
+    assert ended.returncode == 0, ended.stdout
+    assert is_done(pm, task)
+
+
+@pytest.mark.parametrize("kind", ["nested", "directory", "pipe"])
+def test_whatever_stands_where_the_journal_should_is_set_aside(one: Runner, pm: PmServer, kind: str) -> None:
+    task = pm.api.task("Go on")
+    lock = one.home / "locks" / "agent-dev_1.lock"
+    lock.parent.mkdir(parents=True)
+    if kind == "nested":
+        lock.write_text("[" * 200_000)
+    elif kind == "directory":
+        lock.mkdir()
+    else:
+        os.mkfifo(lock)
+    one.open_gate()
+
+    ended = one.run("--single-task")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(list(lock.parent.glob("*.bad-*"))) == 1
     assert is_done(pm, task)
