@@ -108,6 +108,21 @@ def try_lock(path: Path) -> int | None:
     return fd
 
 
+def is_held(path: Path) -> bool:
+    """Does somebody hold the lock of this file? One that is not there is held by nobody. Raises OSError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[int]:
     """Hold an exclusive lock on a file, waiting for it; yields the descriptor, which a child may inherit."""

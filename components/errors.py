@@ -42,10 +42,6 @@ class TaskTaken(RunnerError):
     """Another agent holds the task."""
 
 
-class ClaimLost(RunnerError):
-    """The task in hand is no longer ours at its source."""
-
-
 class SourceUnavailable(RunnerError):
     """The source of tasks did not answer, or its answer made no sense; asking again later may help."""
 
@@ -56,10 +52,6 @@ class SourceRefused(RunnerError):
 
 class Unauthorized(RunnerError):
     """The source of tasks does not accept the API key."""
-
-
-class HookRejected(RunnerError):
-    """A hook that guards the task said no."""
 
 
 class HookPostponed(RunnerError):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from components import claiming, discovery, durable, git, journal_format, orphans, process, prompt, transcript
 from components.errors import Draining
 from components.model import AgentRun, Held, Workspace
-from components.run_directory import Limits, RunDirectory, RunState
+from components.run_directory import JOURNAL, Limits, RunDirectory, RunState
 from components.signals import Intent
 from components.states import Phase, Role
 from components.tools import Tools
@@ -34,9 +34,7 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
         if claiming.is_lost(tools.source.look(held.task), held):
             return False
         run.create(command, workspace.path, limits_of(described, tools))
-        durable.create(
-            run.path / orphans.JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name))
-        )
+        durable.create(run.path / JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name)))
         durable.sync_directory(run.path)
         task_words = {"AGENT_RUNNER_TASK_ID": held.task.id, "AGENT_RUNNER_ATTEMPT": str(held.attempt)}
         process.start(run, {**tools.environment, **command.env, **task_words}, locks)

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from components import dead_letters, journal_format
 from components.model import Held, Task
-from components.run_directory import RunDirectory, RunState
+from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.states import Phase
 from components.tools import Tools
-
-JOURNAL = "journal.json"
 
 
 def find(agent_id: str, host: str, tools: Tools) -> Held | None:

@@ -7,7 +7,6 @@ by the locks that the kernel frees with a process: each is tried, shared, for as
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
@@ -15,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import dead_letters, journal_format, process, text_file
+from components import dead_letters, durable, journal_format, process, text_file
 from components.branch_names import SHORT
 from components.dead_letters import DeadLetter
 from components.model import Held, ProcessId
-from components.run_directory import RunDirectory, RunState
+from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.task_persistence import host_name
 
-RUN_JOURNAL = "journal.json"
 """The copy of the journal in a run directory."""
 STATE_LIMIT = 64 << 20
 """Bytes of a state file that are read: a journal holds a task's text and notes, a million characters each."""
@@ -116,7 +114,7 @@ def living_runs(home: Path) -> Iterator[Run]:
     """Yield the runs whose agent or shim lives; of the others no more than their lock is looked at."""
     for path in _listed(home / "runs"):
         with contextlib.suppress(OSError):
-            if is_held(path / "alive"):
+            if durable.is_held(path / "alive"):
                 run = run_at(path)
                 if run.is_alive:
                     yield run
@@ -127,21 +125,6 @@ def run_at(path: Path) -> Run:
     directory = RunDirectory(path)
     state = directory.state()
     return Run(path, state, _living_pids(directory) if state is RunState.ALIVE else {}, _copy_of_journal(path))
-
-
-def is_held(path: Path) -> bool:
-    """Does somebody hold the lock of this file? One that is not there is held by nobody. Raises OSError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _agent_ids(locks: Path) -> list[str]:
@@ -171,7 +154,7 @@ def _agent(home: Path, agent_id: str, host: str) -> Agent:
 def _runner(flock: Path) -> int | None:
     """Return the pid of the daemon that holds this lock, 0 where it does not tell, None where nobody holds it."""
     try:
-        if not is_held(flock):
+        if not durable.is_held(flock):
             return None
         return int(_read(flock)[:20])
     except (OSError, ValueError):
@@ -202,7 +185,7 @@ def is_alive(one: ProcessId) -> bool:
 
 def _copy_of_journal(path: Path) -> Held | None:
     try:
-        return journal_format.parse(_read(path / RUN_JOURNAL))
+        return journal_format.parse(_read(path / JOURNAL))
     except (OSError, ValueError):
         return None
 

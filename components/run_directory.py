@@ -15,9 +15,7 @@ runs/<task>-<claim>-<attempt>/   0700
 from __future__ import annotations
 
 import enum
-import fcntl
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ from typing import Any
 from components import durable
 from components.model import Command, ExitRecord, ProcessId
 
+JOURNAL = "journal.json"
+"""The copy of the journal as it was when the run began."""
 RECORD_BYTES = 256
 PENDING = b"PENDING".ljust(RECORD_BYTES - 1) + b"\n"
 
@@ -148,14 +148,4 @@ class RunDirectory:
         return record if isinstance(record, dict) else {}
 
     def _is_locked(self, name: str) -> bool:
-        try:
-            fd = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
+        return durable.is_held(self.path / name)

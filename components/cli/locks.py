@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from components import git, overview
+from components import durable, git, overview
 from components.cli.output import age, folded, show, table
 from components.config import load
 from components.errors import RunnerError
@@ -97,7 +97,7 @@ def _repository_locks(repository: Path, seen: Overview) -> Iterator[RepositoryLo
     for name, file in (("checkout", CHECKOUT_LOCK), ("branches and worktrees", WORKTREES_LOCK)):
         path = common / file
         by = ""
-        if overview.is_held(path):
+        if durable.is_held(path):
             by = _in_checkout(seen, top) if name == "checkout" else "a runner, for as long as its git takes"
         yield RepositoryLock(name, str(path), by)
 
