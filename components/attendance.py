@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from components import claiming, durable, execution_log, policy, process, safekeeping
+from components import claiming, durable, execution_log, executors, policy, process, safekeeping
 from components.errors import Draining, SourceUnavailable, TaskTaken
 from components.model import Held, Verdict
 from components.pulse import Pulse
@@ -61,7 +61,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     record = run.exit_record()
     if record is None:
         process.clear(run)
-    result = tools.executor.result(execution_log.lines(run.out), record)
+    result = executors.heard(tools.executor, execution_log.lines(run.out), record)
     verdict = policy.judge(record, result, role=tools.config.role or "", stderr=run.first_words())
     receipt = {
         "task": asdict(held.task),

@@ -53,18 +53,42 @@ class Config:
     executor: str
     agent_command: tuple[str, ...]
     claude_path: Path | None
-    claude_timeout: float
-    grace: float
-    leash: float
-    output_limit: int
+    codex_path: Path | None
+    claude_config: str
     models: Mapping[str, str]
     fallback_models: Mapping[str, str]
     permission_mode: str
     allowed_tools: tuple[str, ...]
     disallowed_tools: tuple[str, ...]
+    extra_directories: tuple[str, ...]
+    mcp_config: Path | None
+    strict_mcp: bool
+    claude_settings: Path | None
+    trust_repository: bool
+    append_system_prompt: str
+    sandbox: bool
+    environment: tuple[str, ...]
+    claude_timeout: float
+    silence_timeout: float
+    tool_timeout: float
+    grace: float
+    leash: float
+    output_limit: int
+    memory_limit: int | None
     max_turns: int | None
     max_budget_usd: float | None
-    environment: tuple[str, ...]
+    task_budget_usd: float | None
+    daily_budget_usd: float | None
+    api_retries: int
+    api_timeout: float
+    evidence: str
+    checks: tuple[str, ...]
+    repository_checks: bool
+    check_timeout: float
+    push: str
+    push_remote: str
+    pull_request: str
+    pull_request_command: tuple[str, ...]
     interactive: bool
     verbosity: int
     log_json: bool

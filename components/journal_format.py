@@ -47,6 +47,8 @@ def dump(held: Held) -> bytes:
         "host": held.host,
         "boot_id": held.boot_id,
         "spent_usd": held.spent_usd,
+        "waits": held.waits,
+        "not_before": held.not_before,
         "verdict": asdict(held.verdict) if held.verdict else None,
         "reported": held.reported,
         "task_data": asdict(held.task),
@@ -103,6 +105,8 @@ def _parse_current(data: dict[str, Any]) -> Held:
         verdict=_verdict(data["verdict"]) if data["verdict"] else None,
         reported=data["reported"],
         spent_usd=float(data["spent_usd"]),
+        waits=int(data.get("waits", 0)),
+        not_before=float(data.get("not_before", 0.0)),
     )
 
 

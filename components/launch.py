@@ -8,8 +8,20 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
-from components import claiming, discovery, durable, git, journal_format, orphans, process, prompt, transcript
-from components.errors import Draining
+from components import (
+    claiming,
+    discovery,
+    durable,
+    execution_log,
+    git,
+    journal_format,
+    orphans,
+    process,
+    prompt,
+    spending,
+    transcript,
+)
+from components.errors import Draining, NotFound
 from components.model import AgentRun, Held, Workspace
 from components.run_directory import JOURNAL, Limits, RunDirectory, RunState
 from components.signals import Intent
@@ -70,7 +82,7 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
     config = tools.config
     role = Role(config.role or held.task.role)
     team_roles = discovery.find_team_roles(config.team_roles, config.repository, config.home)
-    resume = transcript.find(held.session_id, tools.environment) is not None
+    session_id, resume = session_of(held, tools)
     text = prompt.build(
         held.task,
         instructions=discovery.role_instructions(role, config.level, team_roles).text,
@@ -83,7 +95,7 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
     return AgentRun(
         prompt=text,
         directory=workspace.path,
-        session_id=held.session_id,
+        session_id=session_id,
         model=tools.models.model(held.task.level),
         fallback_model=tools.models.fallback(held.task.level),
         resume=resume,
@@ -91,9 +103,40 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
         allowed_tools=config.allowed_tools,
         disallowed_tools=config.disallowed_tools,
         max_turns=config.max_turns,
-        max_budget_usd=config.max_budget_usd,
+        max_budget_usd=spending.budget_of_attempt(tools, held.task),
         timeout=config.claude_timeout,
+        extra_directories=config.extra_directories,
+        mcp_config=str(config.mcp_config or ""),
+        strict_mcp=config.strict_mcp,
+        settings=str(config.claude_settings or ""),
+        trust_repository=config.trust_repository,
+        append_system_prompt=config.append_system_prompt,
     )
+
+
+def session_of(held: Held, tools: Tools) -> tuple[str, bool]:
+    """Return the session of this attempt and whether there is one to go on with.
+
+    An agent that names its sessions itself has told the name in the output of an earlier attempt of this session.
+    """
+    if tools.executor.resumes_by == "transcript":
+        return held.session_id, transcript.find(held.session_id, tools.environment) is not None
+    if tools.executor.resumes_by == "stream":
+        for attempt in range(held.attempt - 1, 0, -1):
+            earlier = tools.run_of(replace(held, attempt=attempt))
+            if told := _told_session(earlier, tools):
+                return told, True
+    return held.session_id, False
+
+
+def _told_session(run: RunDirectory, tools: Tools) -> str:
+    listener = tools.executor.listener()
+    with contextlib.suppress(NotFound):
+        for line in execution_log.lines(run.out):
+            listener.hear(line)
+            if told := listener.progress().session_id:
+                return told
+    return ""
 
 
 def workspace_of(held: Held) -> Workspace:

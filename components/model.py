@@ -61,6 +61,12 @@ class AgentRun:
     max_turns: int | None = None
     max_budget_usd: float | None = None
     timeout: float = 600.0
+    extra_directories: tuple[str, ...] = ()
+    mcp_config: str = ""
+    strict_mcp: bool = True
+    settings: str = ""
+    trust_repository: bool = False
+    append_system_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +108,42 @@ class ExitRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run has used: tokens as counts, money in USD."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a running agent is, as far as it has told.
+
+    `messages` counts what shows life: heartbeats and retries do not. `tool` is the name of the tool call that has no
+    result yet, "" where there is none. `has_result` says that it has told its result and begun nothing since.
+    """
+
+    messages: int = 0
+    turns: int = 0
+    tool_calls: int = 0
+    tool: str = ""
+    cost_usd: float = 0.0
+    last_text: str = ""
+    session_id: str = ""
+    has_result: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class AgentResult:
-    """What the agent itself said of its run. Tokens are counts, money is USD."""
+    """What the agent itself said of its run. Tokens are counts, money is USD; all are of this run alone.
+
+    `error` is the service's word for what failed, such as `rate_limit`. `wait_until` is when a limit of the account
+    ends, in seconds since 1970, 0 where nothing was said of it. `is_unfinished` says that another turn had begun after
+    this result.
+    """
 
     is_error: bool
     text: str = ""
@@ -120,11 +160,17 @@ class AgentResult:
     cache_write_tokens: int = 0
     tool_calls: int = 0
     denied_tools: tuple[str, ...] = ()
+    error: str = ""
+    wait_until: float = 0.0
+    is_unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How an execution ended, for people (`detail`) and for the policy (`reason`)."""
+    """How an execution ended, for people (`detail`) and for the policy (`reason`).
+
+    `wait_until` is when it may be tried again, in seconds since 1970; 0 where that is not known.
+    """
 
     reason: Reason
     detail: str = ""
@@ -132,6 +178,7 @@ class Verdict:
     cost_usd: float = 0.0
     seconds: float = 0.0
     model: str = ""
+    wait_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +187,8 @@ class Held:
 
     `claim` is made before the lock at the source and names everything of this claim; `session_id` is the agent's
     conversation; `run` is the name of the run directory of the current attempt. Times are UTC, ISO 8601.
+    `waits` of the attempts ended at a limit of the account and do not count; the next one starts at `not_before`, in
+    seconds since 1970.
     """
 
     task: Task
@@ -158,7 +207,14 @@ class Held:
     verdict: Verdict | None = None
     reported: str = ""
     spent_usd: float = 0.0
+    waits: int = 0
+    not_before: float = 0.0
     recovered: bool = False
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count, this one included."""
+        return self.attempt - self.waits
 
 
 @dataclass(frozen=True, slots=True)

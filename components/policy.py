@@ -6,12 +6,16 @@ import enum
 import re
 
 from components.model import AgentResult, ExitRecord, Verdict
+from components.reason_words import detail
 from components.states import Reason, Role, TaskStatus
 
 QA_VERDICT = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(PASSED|REJECTED|FAILED)\b", re.IGNORECASE | re.MULTILINE)
-DETAIL_LIMIT = 2000
+BY_EXIT_CODE = "exit_code"
+"""The subtype of a result that is no more than an exit code."""
 BACKOFF_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 900.0
+LONGEST_WAIT_SECONDS = 8 * 86400.0
+"""Limits by the week end within a week; what is said to end later was misread."""
 
 
 class Action(enum.Enum):
@@ -23,6 +27,10 @@ class Action(enum.Enum):
     """Once more at once, in the same session."""
     RETRY = enum.auto()
     """Once more in the same session, after a while."""
+    FRESH = enum.auto()
+    """Once more at once, in a new session."""
+    WAIT = enum.auto()
+    """Once more in the same session when the account's limit has ended; this attempt does not count."""
     GIVE_BACK = enum.auto()
     """Others may try: back to the status it was taken from."""
     PARK = enum.auto()
@@ -36,27 +44,48 @@ ACTIONS: dict[Reason, Action] = {
     Reason.REJECTED: Action.REPORT,
     Reason.KILLED: Action.RESUME,
     Reason.AGENT_FAILED: Action.RESUME,
-    Reason.RATE_LIMITED: Action.RETRY,
+    Reason.NO_WORK_DONE: Action.RESUME,
+    Reason.WORK_UNFINISHED: Action.RESUME,
+    Reason.CHECKS_FAILED: Action.RESUME,
+    Reason.NO_VERDICT: Action.RESUME,
+    Reason.STALLED: Action.RESUME,
+    Reason.SESSION_LOST: Action.FRESH,
+    Reason.OVERLOADED: Action.RETRY,
+    Reason.RATE_LIMITED: Action.WAIT,
     Reason.HOOK_REJECTED: Action.GIVE_BACK,
     Reason.HOOK_POSTPONED: Action.GIVE_BACK,
     Reason.RUNNER_STOPPED: Action.GIVE_BACK,
     Reason.LOST_CLAIM: Action.LET_GO,
-    Reason.NO_WORK_DONE: Action.PARK,
     Reason.TIMED_OUT: Action.PARK,
-    Reason.STALLED: Action.PARK,
     Reason.OUTPUT_LIMIT: Action.PARK,
+    Reason.MEMORY_LIMIT: Action.PARK,
     Reason.BUDGET_EXHAUSTED: Action.PARK,
     Reason.AUTH_FAILED: Action.PARK,
+    Reason.NO_CREDIT: Action.PARK,
+    Reason.MODEL_MISSING: Action.PARK,
     Reason.AGENT_MISSING: Action.GIVE_BACK,
     Reason.WORKSPACE_FAILED: Action.GIVE_BACK,
     Reason.UNSAFE_TASK: Action.PARK,
     Reason.CANCELLED: Action.PARK,
 }
 
+AGAIN = frozenset({Action.RESUME, Action.RETRY, Action.FRESH, Action.WAIT})
+"""The actions that start another attempt."""
+
+GIVEN_BACK_AT_LAST = frozenset({Reason.OVERLOADED, Reason.RATE_LIMITED})
+"""Ends that are not the task's fault: after the last attempt others may try, where another end parks it."""
+
+MOST_WAITS = 100
+"""How often one claim waits for a limit of the account before it is given back."""
+
 TROUBLE_HERE = frozenset(
     {
         Reason.AGENT_MISSING,
         Reason.AUTH_FAILED,
+        Reason.NO_CREDIT,
+        Reason.MODEL_MISSING,
+        Reason.OVERLOADED,
+        Reason.RATE_LIMITED,
         Reason.WORKSPACE_FAILED,
         Reason.HOOK_REJECTED,
         Reason.HOOK_POSTPONED,
@@ -77,7 +106,34 @@ ENDED_BY: dict[str, Reason] = {
     "error_max_budget_usd": Reason.BUDGET_EXHAUSTED,
 }
 
-API_ERRORS: dict[int, Reason] = {401: Reason.AUTH_FAILED, 403: Reason.AUTH_FAILED, 429: Reason.RATE_LIMITED}
+SAID: tuple[tuple[re.Pattern[str], Reason], ...] = (
+    (re.compile(r"No conversation found|Prompt is too long|prompt_too_long"), Reason.SESSION_LOST),
+    (re.compile(r"[Cc]redit balance is too low"), Reason.NO_CREDIT),
+    (re.compile(r"usage limit reached|hit your (\w+ )*limit", re.IGNORECASE), Reason.RATE_LIMITED),
+    (re.compile(r"Not logged in|Please run /login|[Ii]nvalid API key|OAuth token"), Reason.AUTH_FAILED),
+    (re.compile(r"API Error: (Connection|Request timed out)|Request timed out"), Reason.OVERLOADED),
+)
+"""What the agent says where no code tells (contracts/claude-cli.md §4): only of a result that is an error."""
+
+SERVICE_ERRORS: dict[str, Reason] = {
+    "authentication_failed": Reason.AUTH_FAILED,
+    "billing_error": Reason.NO_CREDIT,
+    "rate_limit": Reason.RATE_LIMITED,
+    "overloaded": Reason.OVERLOADED,
+    "server_error": Reason.OVERLOADED,
+    "model_not_found": Reason.MODEL_MISSING,
+}
+"""The service's own words for what failed, as the CLI passes them on."""
+
+API_ERRORS: dict[int, Reason] = {
+    401: Reason.AUTH_FAILED,
+    402: Reason.NO_CREDIT,
+    403: Reason.AUTH_FAILED,
+    404: Reason.MODEL_MISSING,
+    408: Reason.OVERLOADED,
+    429: Reason.RATE_LIMITED,
+}
+"""HTTP statuses; every one from 500 on is OVERLOADED."""
 
 KILLED_CODES = frozenset({129, 130, 131, 137, 143})
 """Exit codes that a CLI or a shell gives when a signal ended it: 128 + its number."""
@@ -85,61 +141,66 @@ KILLED_CODES = frozenset({129, 130, 131, 137, 143})
 PARKED = (TaskStatus.PENDING, TaskStatus.EVALUATION)
 """Statuses that no agent is offered, best first; servers of 2025 do not know `pending`."""
 
-WORDS: dict[Reason, str] = {
-    Reason.SUCCEEDED: "the agent finished the task",
-    Reason.REJECTED: "the work was rejected",
-    Reason.NO_WORK_DONE: "the agent ended without having done anything",
-    Reason.AGENT_FAILED: "the agent failed",
-    Reason.TIMED_OUT: "the time limit ended the agent",
-    Reason.STALLED: "the agent stood still and was ended",
-    Reason.OUTPUT_LIMIT: "the agent printed more than is allowed and was ended",
-    Reason.BUDGET_EXHAUSTED: "the agent reached its limit of turns or money",
-    Reason.RATE_LIMITED: "the model's service asked to wait",
-    Reason.AUTH_FAILED: "the model's service refused the agent's credentials; log in, or set a valid API key",
-    Reason.AGENT_MISSING: "the agent's command could not be started",
-    Reason.HOOK_REJECTED: "a hook refused the task",
-    Reason.HOOK_POSTPONED: "a hook asked to try again later",
-    Reason.WORKSPACE_FAILED: "no workspace could be made",
-    Reason.UNSAFE_TASK: "the task has an id or a name that may not be used",
-    Reason.CANCELLED: "it was cancelled",
-    Reason.LOST_CLAIM: "the task is held by somebody else now",
-    Reason.RUNNER_STOPPED: "the runner was stopped",
-    Reason.KILLED: "the agent was killed or crashed",
-}
 
-
-def judge(record: ExitRecord | None, result: AgentResult | None, *, role: str = "", stderr: str = "") -> Verdict:
+def judge(
+    record: ExitRecord | None,
+    result: AgentResult | None,
+    *,
+    role: str = "",
+    stderr: str = "",
+    stopped_for: Reason | None = None,
+) -> Verdict:
     """Return the verdict of a run that is over. What is unknown is never a success.
 
     `record` is None where the shim was killed before it could write; `result` is None where the agent said nothing.
+    `stopped_for` is the limit for which the runner had it stopped.
     """
-    reason = _reason(record, result)
-    if reason is Reason.SUCCEEDED and role == Role.QA and result and _is_rejection(result):
-        reason = Reason.REJECTED
+    reason = _reason(record, result, stopped_for)
+    if reason is Reason.SUCCEEDED and role == Role.QA and result:
+        reason = _qa_verdict(result)
     said = result.text if result and result.text else stderr
     return Verdict(
         reason=reason,
-        detail=f"{WORDS[reason]}: {said}"[:DETAIL_LIMIT] if said else WORDS[reason],
+        detail=detail(reason, said or (_silence(record) if result is None else "")),
         exit_code=record.exit_code if record else None,
         cost_usd=result.cost_usd if result else 0.0,
         seconds=record.seconds if record else 0.0,
         model=result.model if result else "",
+        wait_until=result.wait_until if result and reason is Reason.RATE_LIMITED else 0.0,
     )
 
 
-def _reason(record: ExitRecord | None, result: AgentResult | None) -> Reason:
-    if result is not None and not result.is_error:
+def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: Reason | None) -> Reason:
+    if result is not None and not result.is_error and not result.is_unfinished:
         return Reason.SUCCEEDED
     if record is None:
         return Reason.KILLED
     if record.why is not None:
-        return STOPPED_FOR.get(record.why, Reason.AGENT_MISSING)
-    return _silent_end(record) if result is None else _said_failure(result)
+        return stopped_for or STOPPED_FOR.get(record.why, Reason.AGENT_MISSING)
+    if result is None or not result.is_error:
+        return _silent_end(record)
+    return _said_failure(result)
 
 
 def _said_failure(result: AgentResult) -> Reason:
-    by_status = API_ERRORS.get(result.api_error_status or 0, Reason.AGENT_FAILED)
-    return ENDED_BY.get(result.subtype, by_status)
+    status = result.api_error_status or 0
+    if result.subtype in ENDED_BY:
+        return ENDED_BY[result.subtype]
+    by_words = next((reason for said, reason in SAID if said.search(result.text)), None)
+    if by_words in (Reason.SESSION_LOST, Reason.NO_CREDIT):
+        return by_words
+    if result.error in SERVICE_ERRORS or status in API_ERRORS or status >= 500:
+        by_status = API_ERRORS.get(status, Reason.OVERLOADED if status >= 500 else Reason.AGENT_FAILED)
+        return SERVICE_ERRORS.get(result.error, by_status)
+    return by_words or Reason.AGENT_FAILED
+
+
+def _silence(record: ExitRecord | None) -> str:
+    """Return how a run ended that said nothing, for people."""
+    if record is None or record.why is not None:
+        return ""
+    ended = f"exit code {record.exit_code}" if record.signal is None else f"signal {record.signal}"
+    return f"it ended with {ended} and told no result"
 
 
 def _silent_end(record: ExitRecord) -> Reason:
@@ -150,26 +211,31 @@ def _silent_end(record: ExitRecord) -> Reason:
     return Reason.AGENT_FAILED
 
 
-def _is_rejection(result: AgentResult) -> bool:
-    """Whether the last verdict in QA's message says no; the prompt asks for one as the last line."""
+def _qa_verdict(result: AgentResult) -> Reason:
+    """Return what the last verdict in QA's message says; the prompt asks for one as the last line.
+
+    A program that speaks by its exit code alone has said by it that the work passed.
+    """
     verdicts = QA_VERDICT.findall(result.text)
-    return bool(verdicts) and verdicts[-1].upper() != "PASSED"
+    if not verdicts:
+        return Reason.SUCCEEDED if result.subtype == BY_EXIT_CODE else Reason.NO_VERDICT
+    return Reason.SUCCEEDED if verdicts[-1].upper() == "PASSED" else Reason.REJECTED
 
 
-def action(reason: Reason, attempt: int, max_attempts: int) -> Action:
-    """Return what follows: an attempt beyond the last one parks the task."""
+def action(reason: Reason, tries: int, max_attempts: int) -> Action:
+    """Return what follows the attempts that count so far: beyond the last one the task is parked, or given back."""
     wanted = ACTIONS[reason]
-    if wanted in (Action.RESUME, Action.RETRY) and attempt >= max_attempts:
-        return Action.PARK
+    if wanted in AGAIN and wanted is not Action.WAIT and tries >= max_attempts:
+        return Action.GIVE_BACK if reason in GIVEN_BACK_AT_LAST else Action.PARK
     return wanted
 
 
-def destinations(reason: Reason, role: str, attempt: int, max_attempts: int) -> tuple[TaskStatus, ...]:
+def destinations(reason: Reason, role: str, tries: int, max_attempts: int) -> tuple[TaskStatus, ...]:
     """Return the statuses that say how a task ended, best first; empty where none may be set.
 
     A server that does not know the first one is told the next (contracts/headless-pm-api.md §6).
     """
-    match action(reason, attempt, max_attempts):
+    match action(reason, tries, max_attempts):
         case Action.LET_GO:
             return ()
         case Action.REPORT if reason is Reason.REJECTED:
@@ -180,6 +246,15 @@ def destinations(reason: Reason, role: str, attempt: int, max_attempts: int) -> 
             return PARKED
         case _:
             return (TaskStatus.DEV_DONE,) if role == Role.QA else (TaskStatus.CREATED,)
+
+
+def wait_until(told: float, waits: int, now: float) -> float:
+    """Return when to try again that a limit of the account ends, in seconds since 1970.
+
+    `told` is when the service said that it ends (0 where it did not); `waits` is how often it was waited for before.
+    """
+    known = told if now < told <= now + LONGEST_WAIT_SECONDS else 0.0
+    return known or now + backoff(waits + 1)
 
 
 def backoff(times: int) -> float:

@@ -6,24 +6,45 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from components.model import AgentResult, AgentRun, Command, ExitRecord, Task
+from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Task, Usage
+
+
+class Listener(Protocol):
+    """Hears what one agent prints, line by line as it comes, in memory that does not grow."""
+
+    def hear(self, line: bytes) -> None:
+        """Take one line of standard output without its newline; noise and a torn last line are no error."""
+        ...
+
+    def progress(self) -> Progress:
+        """Return how far the agent is."""
+        ...
+
+    def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
+        """Return what the agent said of its run, or None when it did not say; None is also an end nobody saw."""
+        ...
 
 
 class Executor(Protocol):
-    """Speaks to one kind of agent. Pure: it makes words and reads words, and touches nothing."""
+    """Speaks to one kind of agent. Pure: it makes words and reads words, and touches nothing.
+
+    `resumes_by` says how it is known that a session can be gone on with: `transcript`, the CLI's own record on disk;
+    `stream`, an id that the agent told while it ran; or "" where each run begins anew.
+    """
 
     name: str
+    resumes_by: str
 
     def command(self, run: AgentRun) -> Command:
         """Return how to start the agent for this run."""
         ...
 
-    def result(self, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
-        """Return what the agent said of its run, or None when it did not say.
+    def listener(self) -> Listener:
+        """Return somebody who understands what one run prints."""
+        ...
 
-        `lines` is the whole standard output, split at newlines; the last may be torn. `exit_record` is None while
-        the end was not seen.
-        """
+    def usage(self, transcript: Iterable[bytes]) -> Usage:
+        """Return what the lines of the agent's own record of a session say that it used: for a run that was killed."""
         ...
 
 

@@ -7,6 +7,7 @@ from components.errors import SourceRefused
 from components.model import Held, Task, Verdict
 from components.policy import Action
 from components.ports import Alarm
+from components.reason_words import WORDS
 from components.states import Reason, TaskStatus
 from components.tools import CLAIM_LETTERS, Tools
 
@@ -19,7 +20,7 @@ def deliver(held: Held, tools: Tools) -> str:
     Raises SourceUnavailable where the outcome is unknown: the step is run again, and looks again.
     """
     verdict = verdict_of(held)
-    wanted = policy.destinations(verdict.reason, role_of(held, tools), held.attempt, tools.config.max_attempts)
+    wanted = policy.destinations(verdict.reason, role_of(held, tools), held.tries, tools.config.max_attempts)
     now = tools.source.look(held.task)
     if now is not None and now.status in wanted and now.locked_by is None:
         tools.ui.info(f"Task status is already: {now.status}")
@@ -31,7 +32,7 @@ def deliver(held: Held, tools: Tools) -> str:
     if claiming.is_lost(now, held) or not wanted:
         tools.ui.warning(f"Task {held.task.id} is held by {now.locked_by or 'nobody'} now; its work is kept")
         return ""
-    if policy.action(verdict.reason, held.attempt, tools.config.max_attempts) is Action.PARK:
+    if policy.action(verdict.reason, held.tries, tools.config.max_attempts) is Action.PARK:
         _alarm(held, verdict, now, tools)
     return _move(held, now, wanted, tools)
 
@@ -69,7 +70,7 @@ def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
 
 def _alarm(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
     alarm = Alarm(
-        title=f"Task {now.id} needs a person: {policy.WORDS[verdict.reason]}",
+        title=f"Task {now.id} needs a person: {WORDS[verdict.reason]}",
         content=f"{now.title}\n\n{summary(held, verdict)}",
         mentions=(now.created_by,) if now.created_by else (),
     )

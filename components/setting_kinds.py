@@ -234,3 +234,21 @@ class PerLevel:
             if not isinstance(text, str) or not text.strip() or CONTROL.search(text):
                 raise ValueError(f"{level} has no name of a model; write {self.words}")
         return {str(level): text for level, text in value.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Command lines for a shell: one a line in text, or a YAML list."""
+
+    words: str = "a list of command lines such as [make test, npm run lint], or one a line"
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        return self.from_yaml([line.strip() for line in text.splitlines() if line.strip()])
+
+    def from_yaml(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            return self.from_text(value)
+        commands = _items(value, self.words)
+        if not all(command.strip() for command in commands):
+            raise ValueError("one of them is empty; take it out")
+        return tuple(commands)

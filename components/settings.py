@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from components.api_url import ApiUrl
 from components.setting import Setting
-from components.setting_kinds import Argv, Choice, FilePath, Flag, Names, Number, PerLevel, Text
+from components.setting_kinds import Argv, Choice, Commands, FilePath, Flag, Names, Number, PerLevel, Text
 from components.states import Level, Role
 
 CONFIG_VARIABLE = "HEADLESS_PM_CONFIG"
@@ -34,6 +34,9 @@ VARIABLES = Names("names of environment variables, such as [CI, GOFLAGS]", re.co
 DIRECTORY = FilePath("directory")
 SECONDS = Number(0.1, 30 * 86400, "seconds")
 COUNT = Number(1, 1_000_000, whole=True)
+BYTES = Number(1 << 20, 1 << 40, "bytes", whole=True)
+USD = Number(0.01, 1_000_000, "USD")
+REMOTE = Text("the name of a git remote", re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"))
 HEARTBEAT = Number(0.1, 900, "seconds")  # half of the 1800 s after which a server forgets a silent agent's locks
 SETTLE = Number(0.5, 60, "seconds")  # below half a second two agents were seen to believe that they hold one task
 
@@ -137,23 +140,85 @@ PROGRAM = (
         "The Claude CLI.",
         derived="searched for: PATH, npm, ~/.claude/local, ~/.local/bin, Homebrew, claude-agent-sdk",
     ),
-    Setting("claude_timeout", SECONDS, 600.0, "How long one attempt of an agent may take."),
-    Setting("grace", SECONDS, 10.0, "What lies between asking an agent to end and killing it."),
-    Setting("leash", SECONDS, 3600.0, "How long an agent may work on when no runner looks after it."),
+    Setting("codex_path", FilePath("file"), None, "The Codex CLI.", derived="searched for on PATH"),
     Setting(
-        "output_limit",
-        Number(1 << 20, 1 << 40, "bytes", whole=True),
-        1 << 30,
-        "How much an agent may print before it is ended.",
+        "claude_config",
+        Choice(("shared", "own")),
+        "shared",
+        "Whether agents share the user's Claude configuration and log-in, or each has a directory of its own.",
     ),
     Setting("models", PerLevel(), MODELS, "The model for each level of a task."),
     Setting("fallback_models", PerLevel(), NO_MODELS, "The model for each level while the first is overloaded."),
     Setting("permission_mode", Choice(PERMISSION_MODES), "acceptEdits", "What the Claude CLI may do unasked."),
     Setting("allowed_tools", Names(), TOOLS, "Tools that need no permission."),
     Setting("disallowed_tools", Names(), (), "Tools that are refused."),
-    Setting("max_turns", COUNT, None, "How many requests to the model one attempt may make."),
-    Setting("max_budget_usd", Number(0.01, 1_000_000, "USD"), None, "What one attempt may cost."),
+    Setting("extra_directories", Names(), (), "Directories besides the workspace that the agent may use."),
+    Setting("mcp_config", FilePath("file"), None, "A file that names MCP servers for the agent."),
+    Setting("strict_mcp", Flag(), True, "Use no MCP servers but those of mcp_config."),
+    Setting("claude_settings", FilePath("file"), None, "A settings file for the Claude CLI."),
+    Setting(
+        "trust_repository",
+        Flag(),
+        False,
+        "Let the repository's own `.claude/settings.json` (its hooks too) and CLAUDE.md take effect.",
+    ),
+    Setting("append_system_prompt", Text("one line of text"), "", "What is added to the agent's system prompt."),
+    Setting("sandbox", Flag(), False, "Say that this machine is a sandbox: root may then skip permissions."),
     Setting("environment", VARIABLES, (), "Environment variables that the agent may see besides the usual ones."),
+)
+LIMITS = (
+    Setting("claude_timeout", SECONDS, 600.0, "How long one attempt of an agent may take."),
+    Setting(
+        "silence_timeout",
+        SECONDS,
+        400.0,
+        "How long an agent may show no sign of life between tool calls.",
+    ),
+    Setting("tool_timeout", SECONDS, 1800.0, "How long it may show none within one tool call."),
+    Setting("grace", SECONDS, 10.0, "What lies between asking an agent to end and killing it."),
+    Setting("leash", SECONDS, 3600.0, "How long an agent may work on when no runner looks after it."),
+    Setting("output_limit", BYTES, 1 << 30, "How much an agent may print before it is ended."),
+    Setting("memory_limit", BYTES, None, "How much memory an agent and all it started may use together."),
+    Setting("max_turns", COUNT, None, "How many requests to the model one attempt may make."),
+    Setting("max_budget_usd", USD, None, "What one attempt may cost."),
+    Setting("task_budget_usd", USD, None, "What all attempts at one task may cost together."),
+    Setting(
+        "daily_budget_usd", USD, None, "What the agent may cost a day (UTC); then it takes nothing until the next."
+    ),
+    Setting("api_retries", Number(0, 20, whole=True), 4, "How often the agent asks the model's service again."),
+    Setting("api_timeout", SECONDS, 300.0, "How long the agent waits for one answer of the model's service."),
+)
+PROOF = (
+    Setting(
+        "evidence",
+        Choice(("auto", "commit", "change", "none")),
+        "auto",
+        "What shows that a task was done: a commit, any change, or nothing but the agent's word."
+        " `auto` asks developers for a change and nobody else for anything.",
+    ),
+    Setting(
+        "checks",
+        Commands(),
+        (),
+        "Commands that must end with 0 in the workspace before a developer's task counts as done.",
+    ),
+    Setting("repository_checks", Flag(), True, "Run the checks of the repository's `.agent-runner.yaml` too."),
+    Setting("check_timeout", SECONDS, 600.0, "How long one check may take."),
+    Setting("push", Choice(("auto", "never")), "auto", "Push a major task's branch, where a remote is configured."),
+    Setting("push_remote", REMOTE, "origin", "The remote to push to."),
+    Setting(
+        "pull_request",
+        Choice(("auto", "never")),
+        "auto",
+        "Open a pull request for a branch that was pushed, where `gh` or pull_request_command can.",
+    ),
+    Setting(
+        "pull_request_command",
+        Argv(),
+        (),
+        "A program that opens it: it is given JSON on standard input and prints the address.",
+        derived="`gh`, where it is installed",
+    ),
 )
 TERMINAL = (
     Setting("interactive", Flag(), False, "Ask the operator on the terminal when a hook fails."),
@@ -167,6 +232,8 @@ GROUPS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
         "Places": PLACES,
         "Taking tasks": QUEUE,
         "The agent's program": PROGRAM,
+        "Limits": LIMITS,
+        "Proof of work": PROOF,
         "The terminal": TERMINAL,
     }
 )

@@ -7,15 +7,32 @@ EXITED, where the verdict is durable before anybody is told.
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from components import attendance, claiming, faults, handoff, hook_payload, launch, policy, reporting, safekeeping
+from components import (
+    attendance,
+    claiming,
+    faults,
+    handoff,
+    hook_payload,
+    launch,
+    policy,
+    proof,
+    publishing,
+    reporting,
+    safekeeping,
+    spending,
+    turn,
+)
 from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
 from components.model import Held, Verdict
 from components.policy import Action
+from components.reason_words import WORDS, detail
 from components.run_directory import RunState
 from components.states import Phase, Reason, TaskStatus
 from components.tools import Tools
@@ -94,8 +111,12 @@ def spawn(held: Held, tools: Tools) -> Held:
     """Start this attempt's agent, unless it is there or was there already."""
     run = tools.run_of(held)
     if run.state() is RunState.NEVER_RAN:
+        if too_dear := spending.too_dear(tools, held.task):
+            return end(held, Verdict(Reason.BUDGET_EXHAUSTED, detail(Reason.BUDGET_EXHAUSTED, too_dear)))
+        if not turn.wait_for(held, tools):
+            return end(held, Verdict(Reason.RUNNER_STOPPED, WORDS[Reason.RUNNER_STOPPED]))
         if not launch.agent(held, run, tools):
-            return end(held, Verdict(Reason.LOST_CLAIM, policy.WORDS[Reason.LOST_CLAIM]))
+            return end(held, Verdict(Reason.LOST_CLAIM, WORDS[Reason.LOST_CLAIM]))
         faults.reach("spawn.started")
     return replace(held, phase=Phase.RUNNING, run=run.name)
 
@@ -108,22 +129,30 @@ def watch(held: Held, tools: Tools) -> Held:
         tools.signals.wait(RESTART_SECONDS)
         return replace(held, phase=Phase.SPAWNING)
     verdict = attendance.judge(run, held, tools)
+    spending.note(tools, held, run.name, verdict.cost_usd)
+    turn.settle_account(verdict, tools)
     safekeeping.keep(held, tools, f"attempt {held.attempt} ended")
     if is_lost:
-        verdict = replace(verdict, reason=Reason.LOST_CLAIM, detail=policy.WORDS[Reason.LOST_CLAIM])
+        verdict = replace(verdict, reason=Reason.LOST_CLAIM, detail=WORDS[Reason.LOST_CLAIM])
+    elif verdict.reason is Reason.SUCCEEDED:
+        verdict = proof.examine(held, run, verdict, tools)
     held = replace(held, spent_usd=held.spent_usd + verdict.cost_usd)
     return go_on(held, verdict, tools)
 
 
 def go_on(held: Held, verdict: Verdict, tools: Tools) -> Held:
     """Do what the policy says of a verdict: another attempt, or the end."""
-    action = policy.action(verdict.reason, held.attempt, tools.config.max_attempts)
-    if action not in (Action.RESUME, Action.RETRY):
+    action = policy.action(verdict.reason, held.tries, tools.config.max_attempts)
+    if action not in policy.AGAIN or held.waits >= policy.MOST_WAITS:
         return end(held, verdict)
     tools.ui.warning(f"Attempt {held.attempt} of task {held.task.id}: {verdict.detail}; trying again")
+    again = replace(held, phase=Phase.PREPARING, attempt=held.attempt + 1, not_before=0.0)
     if action is Action.RETRY:
-        tools.signals.wait(policy.backoff(held.attempt))
-    return replace(held, phase=Phase.PREPARING, attempt=held.attempt + 1)
+        return replace(again, not_before=time.time() + policy.backoff(held.tries))
+    if action is Action.WAIT:
+        until = policy.wait_until(verdict.wait_until, held.waits, time.time())
+        return replace(again, waits=held.waits + 1, not_before=until)
+    return replace(again, session_id=str(uuid.uuid4())) if action is Action.FRESH else again
 
 
 def end(held: Held, verdict: Verdict) -> Held:
@@ -132,8 +161,9 @@ def end(held: Held, verdict: Verdict) -> Held:
 
 
 def report(held: Held, tools: Tools) -> Held:
-    """Note where the work stands, then tell the source, after a look; what was told already is not told twice."""
+    """Hand the work on and note where it stands, then tell the source, after a look; nothing is told twice."""
     if held.workspace is not None:
+        publishing.publish(held, tools)
         try:
             handoff.record(held.task, held.workspace)
         except GitFailed as error:

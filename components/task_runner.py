@@ -9,7 +9,7 @@ from components import faults
 from components.errors import Draining
 from components.model import Held, Verdict
 from components.patience import Patience
-from components.policy import WORDS
+from components.reason_words import WORDS
 from components.signals import Intent
 from components.states import Phase, Reason
 from components.steps import STEPS

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from components import faults, hook_payload, orphans, policy
+from components import account_hold, faults, hook_payload, orphans, policy, spending
 from components.errors import Draining, RunnerError, StateCorrupt
 from components.hook_payload import Moment
 from components.model import Held, Task, Verdict
@@ -47,6 +47,7 @@ class Worker:
         self._knows_orphans = False
         self._troubles = 0
         self._not_before = 0.0
+        self._told_why = ""
         self.tally = Tally()
 
     @property
@@ -128,6 +129,8 @@ class Worker:
     def _next(self) -> Held | None:
         if self._tools.signals.is_draining or time.monotonic() < self._not_before:
             return None
+        if self._may_not_begin():
+            return None
         refused = self._left_alone.ids()
         task = self._patience(
             lambda: self._tools.source.next_task(refused),
@@ -140,6 +143,19 @@ class Worker:
         held = self._patience(partial(self._journal.lock_task, task), gives_up_draining=True)
         faults.reach(f"after.{held.phase}")
         return held
+
+    def _may_not_begin(self) -> bool:
+        """Whether the account is on hold, or the day's budget is spent; told once each time it begins."""
+        tools = self._tools
+        why = ""
+        if spending.left_today(tools) == 0.0:
+            why = "The day's budget is spent (daily_budget_usd): taking nothing until tomorrow, UTC"
+        elif account_hold.until(tools) and not tools.config.single_task:
+            why = "The agent's account is on hold (a limit, or its credentials): taking nothing until that is over"
+        if why and why != self._told_why:
+            tools.ui.warning(why)
+        self._told_why = why
+        return bool(why)
 
     def _count(self, task: Task, verdict: Verdict | None) -> None:
         """Remember how it ended; a task that we gave back is left to others for a while."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import git
+from components import executors, git
 from components.demo import example
 from components.demo.example import Assignment, Tested
 from components.errors import RunnerError
@@ -83,6 +83,6 @@ def spent_on(task_id: int, home: Path) -> Spent:
 def _result(run: RunDirectory) -> AgentResult | None:
     try:
         with run.out.open("rb") as lines:
-            return ClaudeExecutor("claude").result(lines, run.exit_record())
+            return executors.heard(ClaudeExecutor("claude"), lines, run.exit_record())
     except FileNotFoundError:
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
 from components.errors import ConfigError
+from components.model import AgentResult, ExitRecord
 from components.ports import Executor
 
 ENTRY_POINTS = "agent_runner.executors"
@@ -23,6 +24,14 @@ def find(name: str, settings: Mapping[str, Any]) -> Executor:
         return cast("Executor", third_party[name].load()(settings))
     known = ", ".join(sorted({*built_in, *third_party}))
     raise ConfigError(f"executor: {name!r} is not known; choose one of {known}")
+
+
+def heard(executor: Executor, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
+    """Return what an agent said of a run, from all that it printed."""
+    listener = executor.listener()
+    for line in lines:
+        listener.hear(line)
+    return listener.result(exit_record)
 
 
 def _third_party() -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.model import AgentResult, AgentRun, Command, ExitRecord
+from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Usage
 
 BOUNDS = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -20,6 +20,7 @@ class ClaudeExecutor:
     """Speaks to `claude -p`. The prompt goes in by standard input: nothing of a task is ever an argument."""
 
     name = "claude"
+    resumes_by = "transcript"
 
     def __init__(self, path: str, *, env: Mapping[str, str] | None = None) -> None:
         self._path = path
@@ -42,20 +43,43 @@ class ClaudeExecutor:
             argv += ["--disallowedTools", ",".join(run.disallowed_tools)]
         return Command(argv=tuple(argv), stdin=run.prompt, env=self._env)
 
-    def result(self, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
-        """Return what the last `result` message says: there may be several, and only the last one counts."""
+    def listener(self) -> ClaudeListener:
+        """Return somebody who understands the CLI's messages."""
+        return ClaudeListener()
+
+    def usage(self, transcript: Iterable[bytes]) -> Usage:
+        """Return what a session's transcript says that it used."""
+        del transcript
+        return Usage()
+
+
+class ClaudeListener:
+    """Hears the CLI's messages: there may be several results, and only the last one counts."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Any] | None = None
+        self._tool_calls = 0
+        self._lines = 0
+
+    def hear(self, line: bytes) -> None:
+        """Take one line."""
+        self._lines += 1
+        if b'"result"' not in line and b'"tool_use"' not in line:
+            return
+        message = _message(line)
+        if message.get("type") == "result":
+            self._last = message
+        elif message.get("type") == "assistant":
+            self._tool_calls += _tool_calls(message)
+
+    def progress(self) -> Progress:
+        """Return how far the agent is."""
+        return Progress(messages=self._lines, tool_calls=self._tool_calls, has_result=self._last is not None)
+
+    def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
+        """Return what the last `result` message says."""
         del exit_record
-        last: dict[str, Any] | None = None
-        tool_calls = 0
-        for line in lines:
-            if b'"result"' not in line and b'"tool_use"' not in line:
-                continue
-            message = _message(line)
-            if message.get("type") == "result":
-                last = message
-            elif message.get("type") == "assistant":
-                tool_calls += _tool_calls(message)
-        return None if last is None else _result(last, tool_calls)
+        return None if self._last is None else _result(self._last, self._tool_calls)
 
 
 def _message(line: bytes) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.model import AgentResult, AgentRun, Command, ExitRecord
+from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Usage
 
 LAST_WORDS = 4000
+BY_EXIT_CODE = "exit_code"
 NOT_FOUND = 127
 
 
@@ -15,6 +16,7 @@ class CommandExecutor:
     """Speaks to a program that knows nothing of us: exit code 0 means that it did the task."""
 
     name = "command"
+    resumes_by = ""
 
     def __init__(self, argv: tuple[str, ...]) -> None:
         self._argv = argv
@@ -27,17 +29,43 @@ class CommandExecutor:
             env={"AGENT_RUNNER_MODEL": run.model, "AGENT_RUNNER_SESSION_ID": run.session_id},
         )
 
-    def result(self, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
+    def listener(self) -> LastWords:
+        """Return somebody who keeps the last lines that it prints."""
+        return LastWords()
+
+    def usage(self, transcript: Iterable[bytes]) -> Usage:
+        """Return nothing: a program that knows nothing of us tells no cost."""
+        del transcript
+        return Usage()
+
+
+class LastWords:
+    """Hears any program: what it printed last is what it said, and its exit code is whether it did the task."""
+
+    def __init__(self) -> None:
+        self._text = b""
+        self._lines = 0
+
+    def hear(self, line: bytes) -> None:
+        """Keep the line, and forget what is too long ago."""
+        self._text = (self._text + line[-LAST_WORDS:] + b"\n")[-LAST_WORDS:]
+        self._lines += 1
+
+    def progress(self) -> Progress:
+        """Return how much it has said; every line shows life."""
+        return Progress(messages=self._lines, last_text=self._said())
+
+    def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
         """Return the exit code as a result, with the last lines it printed.
 
         None when nobody saw the exit code, and for 127: there the program could not be started at all.
         """
         if exit_record is None or exit_record.exit_code in (None, NOT_FOUND):
             return None
-        text = b""
-        for line in lines:
-            text = (text + line + b"\n")[-LAST_WORDS:]
-        return AgentResult(is_error=exit_record.exit_code != 0, text=text.decode(errors="replace").strip())
+        return AgentResult(is_error=exit_record.exit_code != 0, text=self._said(), subtype=BY_EXIT_CODE)
+
+    def _said(self) -> str:
+        return self._text.decode(errors="replace").strip()
 
 
 def make(settings: Mapping[str, Any]) -> CommandExecutor:

@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from components import executors
 from components.executors.claude import ClaudeExecutor
-from components.model import AgentRun
+from components.model import AgentResult, AgentRun
 
 RUN = AgentRun(prompt="Do it", directory=Path("/repo"), session_id="11111111-1111-4111-8111-111111111111", model="opus")
 EXECUTOR = ClaudeExecutor("/bin/claude")
@@ -15,6 +16,10 @@ EXECUTOR = ClaudeExecutor("/bin/claude")
 
 def line(**fields: object) -> bytes:
     return json.dumps(fields).encode()
+
+
+def heard(lines: list[bytes]) -> AgentResult | None:
+    return executors.heard(EXECUTOR, lines, None)
 
 
 def value_of(argv: tuple[str, ...], flag: str) -> str:
@@ -69,7 +74,7 @@ def test_limits_are_passed_on_when_they_are_set() -> None:
 
 
 def test_the_verdict_is_is_error_and_not_the_subtype() -> None:
-    result = EXECUTOR.result([line(type="result", subtype="success", is_error=True, result="API Error: 529")], None)
+    result = heard([line(type="result", subtype="success", is_error=True, result="API Error: 529")])
 
     assert result is not None
     assert result.is_error
@@ -83,7 +88,7 @@ def test_the_last_of_several_results_counts() -> None:
         line(type="result", is_error=True, result="it failed"),
     ]
 
-    result = EXECUTOR.result(lines, None)
+    result = heard(lines)
 
     assert result is not None
     assert result.is_error
@@ -98,7 +103,7 @@ def test_noise_torn_lines_and_unknown_messages_are_passed_over() -> None:
         b'{"type":"result","is_error":tr',
     ]
 
-    result = EXECUTOR.result(lines, None)
+    result = heard(lines)
 
     assert result is not None
     assert not result.is_error
@@ -106,14 +111,14 @@ def test_noise_torn_lines_and_unknown_messages_are_passed_over() -> None:
 
 
 def test_a_result_without_is_error_is_no_success() -> None:
-    result = EXECUTOR.result([line(type="result", subtype="success")], None)
+    result = heard([line(type="result", subtype="success")])
 
     assert result is not None
     assert result.is_error
 
 
 def test_no_result_line_is_no_result() -> None:
-    assert EXECUTOR.result([line(type="system", subtype="init")], None) is None
+    assert heard([line(type="system", subtype="init")]) is None
 
 
 def test_tokens_tools_and_denials_are_counted() -> None:
@@ -130,7 +135,7 @@ def test_tokens_tools_and_denials_are_counted() -> None:
         ),
     ]
 
-    result = EXECUTOR.result(lines, None)
+    result = heard(lines)
 
     assert result is not None
     assert (result.tool_calls, result.input_tokens, result.output_tokens, result.cache_read_tokens) == (2, 12, 3, 5)
@@ -141,7 +146,7 @@ def test_tokens_tools_and_denials_are_counted() -> None:
 def test_odd_shapes_of_a_result_are_survived() -> None:
     odd = line(type="result", is_error=False, usage=[], modelUsage="x", permission_denials={}, errors=3, num_turns="9")
 
-    result = EXECUTOR.result([odd], None)
+    result = heard([odd])
 
     assert result is not None
     assert result.num_turns == 0

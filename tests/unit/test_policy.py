@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components import policy
+from components import policy, reason_words
 from components.model import AgentResult, ExitRecord
 from components.policy import Action
 from components.states import Reason, Role, TaskStatus
@@ -21,7 +21,7 @@ def ended(exit_code: int | None = None, signal: int | None = None, why: str | No
     ("record", "result", "reason"),
     [
         (EXIT_0, DONE, Reason.SUCCEEDED),
-        (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=529), Reason.AGENT_FAILED),
+        (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=529), Reason.OVERLOADED),
         (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=401), Reason.AUTH_FAILED),
         (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=429), Reason.RATE_LIMITED),
         (ended(1), AgentResult(is_error=True, subtype="error_max_turns"), Reason.BUDGET_EXHAUSTED),
@@ -54,10 +54,10 @@ def test_an_unknown_end_is_never_a_success() -> None:
 
 def test_every_reason_has_an_action_and_words() -> None:
     assert set(policy.ACTIONS) == set(Reason)
-    assert set(policy.WORDS) == set(Reason)
+    assert set(reason_words.WORDS) == set(Reason)
 
 
-@pytest.mark.parametrize("reason", [Reason.KILLED, Reason.AGENT_FAILED, Reason.RATE_LIMITED])
+@pytest.mark.parametrize("reason", [Reason.KILLED, Reason.AGENT_FAILED, Reason.CHECKS_FAILED])
 def test_the_last_attempt_that_fails_parks_the_task(reason: Reason) -> None:
     assert policy.action(reason, 2, 3) in (Action.RESUME, Action.RETRY)
     assert policy.action(reason, 3, 3) is Action.PARK

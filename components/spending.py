@@ -1,0 +1,99 @@
+"""What agents have cost, by day and task, on the disk: it holds them to their budgets over any number of restarts.
+
+`<home>/spend/<agent>.json` maps a day (UTC) to its runs, each with its task and its USD. A run is entered under its
+name, so entering it again after a crash changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components import durable
+from components.model import Held, Task
+from components.tools import Tools
+
+DAYS_KEPT = 40
+WARN_AT = 0.8
+"""The part of a limit at which a warning is given."""
+
+
+def note(tools: Tools, held: Held, run_name: str, cost_usd: float) -> None:
+    """Enter what a run has cost."""
+    path = _path(tools)
+    days = _read(path)
+    if any(run_name in runs for runs in days.values()):
+        return
+    before = _sum(days.get(_today(), {}))
+    days.setdefault(_today(), {})[run_name] = {"task": _name(held.task), "usd": round(cost_usd, 6)}
+    durable.make_directory(path.parent)
+    durable.write(path, json.dumps(dict(sorted(days.items())[-DAYS_KEPT:])).encode())
+    limit = tools.config.daily_budget_usd
+    if limit and before < WARN_AT * limit <= before + cost_usd:
+        tools.ui.warning(f"The agent has cost ${before + cost_usd:.2f} today, of ${limit:.2f} (daily_budget_usd)")
+
+
+def left_today(tools: Tools) -> float | None:
+    """Return what the agent may still cost today, in USD; None where no limit is set."""
+    limit = tools.config.daily_budget_usd
+    return None if limit is None else max(0.0, limit - _sum(_read(_path(tools)).get(_today(), {})))
+
+
+def of_task(tools: Tools, task: Task) -> float:
+    """Return what all agents of this machine have spent on a task, in USD."""
+    name = _name(task)
+    days = (runs for file in tools.config.home.glob("spend/*.json") for runs in _read(file).values())
+    return sum(float(run["usd"]) for runs in days for run in runs.values() if run["task"] == name)
+
+
+def left_of_task(tools: Tools, task: Task) -> float | None:
+    """Return what may still be spent on a task, in USD; None where no limit is set."""
+    limit = tools.config.task_budget_usd
+    return None if limit is None else max(0.0, limit - of_task(tools, task))
+
+
+def too_dear(tools: Tools, task: Task) -> str:
+    """Return why no further attempt at a task may be paid for; "" where one may."""
+    if left_of_task(tools, task) != 0.0:
+        return ""
+    return f"it has cost ${of_task(tools, task):.2f} of ${tools.config.task_budget_usd:.2f} (task_budget_usd)"
+
+
+def budget_of_attempt(tools: Tools, task: Task) -> float | None:
+    """Return what one attempt at a task may cost, in USD: the smallest of the limits that are set, or None."""
+    limits = (tools.config.max_budget_usd, left_of_task(tools, task), left_today(tools))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _path(tools: Tools) -> Path:
+    return tools.config.home / "spend" / f"{tools.config.agent_id}.json"
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _name(task: Task) -> str:
+    """Return what names a task for good: servers give the same id again."""
+    return f"{task.id} {task.created_at}"
+
+
+def _sum(runs: dict[str, Any]) -> float:
+    return float(sum(run["usd"] for run in runs.values()))
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {str(day): dict(_runs(runs)) for day, runs in data.items()} if isinstance(data, dict) else {}
+
+
+def _runs(runs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, run in runs.items() if isinstance(runs, dict) else ():
+        if isinstance(run, dict) and isinstance(run.get("usd"), int | float):
+            yield name, {"task": str(run.get("task")), "usd": float(run["usd"])}
