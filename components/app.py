@@ -12,9 +12,10 @@ from components.config import Config, require
 from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
 from components.git_worktree import GitWorktree
 from components.hook_runner import Decision, HookRunner
+from components.model import Held
 from components.model_mapper import ModelMapper
 from components.patience import Patience
-from components.ports import Executor
+from components.ports import Executor, TaskSource
 from components.presence import Presence
 from components.pulse import Pulse
 from components.settings import BY_NAME
@@ -40,21 +41,25 @@ class AdvancedAgentRunner:
         ui: TerminalUI,
         signals: Signals,
         reload: Callable[[], Config] | None = None,
+        *,
+        source: TaskSource | None = None,
     ) -> None:
-        require(config, "role", "api_key")
+        require(config, *(("role",) if source else ("role", "api_key")))
         self.config = config
         self.ui = ui
         self.signals = signals
         self._environ = environ
         self._reload = reload
+        self._given_source = source
+        self.on_end: Callable[[Held], object] = _nothing
         self._in_force: Tools | None = None
         seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
         self._presence = Presence(lambda: self.tools().source, seen)
         self.journal = TaskPersistence(config.agent_id, config.home)
         self._started = time.monotonic()
 
-    def run(self) -> Tally:
-        """Sign in, go on with what is in hand, and work; returns what was done.
+    def run(self, first: Held | None = None) -> Tally:
+        """Sign in, go on with what is in hand, else with `first`, and work; returns what was done.
 
         Raises ConfigError, AgentIdInUse, AgentMissing, NotARepository and Unauthorized before anything is changed.
         """
@@ -72,8 +77,8 @@ class AdvancedAgentRunner:
         except Draining as leaving:
             self.ui.info(f"Leaving: {leaving}")
             return Tally()
-        worker = Worker(TaskRunner(self.journal, self.tools, patience), self.journal, self.tools, patience)
-        return worker.run()
+        runner = TaskRunner(self.journal, self.tools, patience, self.on_end)
+        return Worker(runner, self.journal, self.tools, patience, first).run()
 
     def _knock(self) -> None:
         """Ask the server, by the heartbeat, whether it is there."""
@@ -138,7 +143,9 @@ class AdvancedAgentRunner:
             environment["CLAUDE_CONFIG_DIR"] = str(own)
         return environment
 
-    def _source(self, config: Config) -> HeadlessPm:
+    def _source(self, config: Config) -> TaskSource:
+        if self._given_source is not None:
+            return self._given_source
         identity = (config.agent_id, str(config.role), config.level)
         return HeadlessPm(config.api_url, config.api_key, *identity, wait=self.signals.wait)
 
@@ -186,6 +193,8 @@ class AdvancedAgentRunner:
                 f"level: the server has stored agent {stored.agent_id} as {stored.level}, not as {self.config.level};"
                 f" tasks are asked for as {self.config.level}"
             )
+        if self._given_source is not None:
+            return
         self.ui.info(f"Agent {stored.agent_id} ({stored.role}, {stored.level}) registered at {self.config.api_url}")
 
     def _beat(self) -> None:
@@ -223,3 +232,8 @@ class AdvancedAgentRunner:
             task_id=held.task.id if held else None,
             uptime=time.monotonic() - self._started,
         )
+
+
+def _nothing(held: Held) -> None:
+    """Nobody wants to know of the end."""
+    del held

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from components import api_key, given
-from components.api_url import is_exposed, is_loopback
+from components import task_options
+from components.config_reading import FILE_NAME, Reading
 from components.errors import ConfigError
-from components.given import Given
-from components.settings import BY_NAME, CONFIG_VARIABLE, SETTINGS
+from components.model import Task
+from components.settings import BY_NAME
 from components.states import Level, Role
 
-FILE_NAME = "config.yaml"
-DEFAULT = "default"
-EXPOSED = "the API key crosses the network unencrypted; give an https address where the server has one"
+__all__ = ["FILE_NAME", "Config", "Loaded", "load", "require"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +22,7 @@ class Config:
     """Everything that may be set. Times are seconds, money is USD, paths are absolute.
 
     What the fields mean, their defaults and bounds stand in `settings`. None (and "" for `api_key`) is: not given.
+    `tasks` holds what is for some tasks only (`task_options`), without what the environment or an argument gives.
     """
 
     role: Role | None
@@ -38,6 +35,7 @@ class Config:
     settle: float
     home: Path
     repository: Path
+    projects: Mapping[str, str]
     worktree_base: Path | None
     team_roles: Path | None
     hooks_directory: Path | None
@@ -45,6 +43,7 @@ class Config:
     idle_timeout: float | None
     max_tasks: int | None
     single_task: bool
+    max_parallel_tasks: int
     max_attempts: int
     on_term: str
     snapshot_interval: float
@@ -92,6 +91,17 @@ class Config:
     interactive: bool
     verbosity: int
     log_json: bool
+    tasks: task_options.Options = field(default_factory=dict)
+
+    def for_task(self, task: Task) -> Config:
+        """Return what is in force for a task: what its complexity says, then its level, then its id."""
+        return self.for_sections(*task_options.sections_of(task))
+
+    def for_sections(self, *sections: str) -> Config:
+        """Return what is in force for the tasks that all these sections speak of; the last one wins."""
+        values = {name: getattr(self, name) for name in BY_NAME}
+        changed = task_options.in_force(self.tasks, sections, values)
+        return replace(self, **changed) if changed else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class Loaded:
     """A configuration with, for each field, where its value comes from.
 
     An origin is "default", "environment NAME", "argument --name", "file PATH:LINE", or for a key
-    that was searched for "file PATH (NAME)" or "file PATH".
+    that was searched for "file PATH (NAME)" or "file PATH". `task_origins` are those of `config.tasks`.
     `file` is the configuration file that was read. `warnings` are lines for people.
     """
 
@@ -107,6 +117,14 @@ class Loaded:
     origins: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     file: Path | None = None
+    task_origins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def for_sections(self, *sections: str) -> Loaded:
+        """Return the same for the tasks that all these sections of `tasks` speak of."""
+        origins = dict(self.origins)
+        for section in sections:
+            origins.update(self.task_origins.get(section, {}))
+        return replace(self, config=self.config.for_sections(*sections), origins=origins)
 
 
 def load(
@@ -122,11 +140,15 @@ def load(
     the home, if there. `directory` is where relative paths start and the default repository: the current directory.
     Raises ConfigError with every mistake of every source, a line each.
     """
-    reading = _Reading(environ, (directory or Path.cwd()).absolute())
+    reading = Reading(environ, (directory or Path.cwd()).absolute())
     outer = reading.outer(arguments)
     path = reading.find_file(file, outer)
     inner = reading.inner(path) if path else []
-    return reading.loaded([*inner, *outer], path)
+    reading.settle([*inner, *outer])
+    _refuse(reading.mistakes)
+    tasks = MappingProxyType({name: MappingProxyType(section) for name, section in reading.tasks.items()})
+    config = Config(**reading.values, tasks=tasks)
+    return Loaded(config, MappingProxyType(reading.origins), tuple(reading.warnings), path, reading.task_origins)
 
 
 def require(config: Config, *names: str) -> None:
@@ -146,126 +168,3 @@ def _refuse(mistakes: Sequence[str]) -> None:
     if lines:
         heading = f"The configuration has {'a mistake' if len(lines) == 1 else f'{len(lines)} mistakes'}:"
         raise ConfigError("\n  ".join([heading, *lines]))
-
-
-def _user_home(environ: Mapping[str, str]) -> Path | None:
-    if environ.get("HOME"):
-        return Path(environ["HOME"])
-    import pwd
-
-    try:
-        return Path(pwd.getpwuid(os.getuid()).pw_dir)
-    except KeyError:
-        return None
-
-
-class _Reading:
-    """One reading of all sources: what was understood, and a line for each thing that was not."""
-
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
-        self.environ = environ
-        self.directory = directory
-        self.user_home = _user_home(environ)
-        self.mistakes: list[str] = []
-        self.warnings = list(given.misspelt(environ))
-        self.values: dict[str, Any] = {
-            setting.name: dict(setting.default) if isinstance(setting.default, Mapping) else setting.default
-            for setting in SETTINGS
-        }
-        self.origins = {setting.name: DEFAULT for setting in SETTINGS}
-
-    def outer(self, arguments: Mapping[str, object]) -> list[tuple[Given, Any]]:
-        """Return what stands outside the file, later before earlier in force."""
-        return self._understood(
-            [
-                *given.from_environment(self.environ, self.directory),
-                *given.from_arguments(arguments, self.directory, self.mistakes),
-            ]
-        )
-
-    def find_file(self, file: Path | None, outer: Iterable[tuple[Given, Any]]) -> Path | None:
-        named = file or self.environ.get(CONFIG_VARIABLE)
-        if named:
-            return self._absolute("config", named)
-        homes = [value for one, value in outer if one.setting.name == "home"]
-        home = homes[-1] if homes else self._absolute("home", BY_NAME["home"].default)
-        default = home / FILE_NAME if home else None
-        return default if default and os.path.lexists(default) else None
-
-    def inner(self, path: Path) -> list[tuple[Given, Any]]:
-        from components import config_file
-
-        return self._understood(config_file.read(path, self.mistakes))
-
-    def loaded(self, layers: Sequence[tuple[Given, Any]], path: Path | None) -> Loaded:
-        """Lay the sources over the defaults, fill what is derived, and check what belongs together."""
-        roles = [value for one, value in layers if one.setting.name == "role"]
-        role = roles[-1] if roles else None
-        in_force = [(one, value) for one, value in layers if one.section in {"", role}]
-        for one, value in in_force:
-            self._lay(one, value)
-        self._derive()
-        self._find_key(in_force)
-        _refuse(self.mistakes)
-        config = Config(**self.values)
-        return Loaded(config, MappingProxyType(self.origins), tuple(self.warnings), path)
-
-    def _understood(self, all_given: Iterable[Given]) -> list[tuple[Given, Any]]:
-        understood = []
-        for one in all_given:
-            try:
-                understood.append((one, one.understood(self.user_home)))
-            except ValueError as error:
-                self.mistakes.append(one.mistake(str(error)))
-        return understood
-
-    def _lay(self, one: Given, value: Any) -> None:
-        name = one.setting.name
-        if isinstance(value, Mapping):
-            value = {**self.values[name], **value}
-        self.values[name] = value
-        self.origins[name] = one.origin
-
-    def _find_key(self, layers: Iterable[tuple[Given, Any]]) -> None:
-        """Take the key from the source in force, be it the key or its file; without one, search for it."""
-        sources = [pair for pair in layers if pair[0].setting.name in {"api_key", "api_key_file"} and pair[1]]
-        if not sources:
-            loopback = is_loopback(self.values["api_url"])
-            found = api_key.in_dotenv([self.values["repository"], self.directory], generic=loopback)
-            if not found and loopback:
-                found = api_key.in_home(self.values["home"])
-        elif sources[-1][0].setting.name == "api_key":
-            return
-        else:
-            one, path = sources[-1]
-            try:
-                found = api_key.in_file(path)
-            except ValueError as error:
-                self.mistakes.append(one.mistake(str(error)))
-                return
-        if found:
-            self.values["api_key"], self.origins["api_key"] = found.key, found.origin
-            self.warnings.extend(filter(None, [found.warning]))
-
-    def _derive(self) -> None:
-        """Fill in what depends on other settings, and check what must agree with others."""
-        values = self.values
-        if self.origins["home"] == DEFAULT:
-            values["home"] = self._absolute("home", values["home"]) or self.directory  # a mistake by then
-        values["repository"] = values["repository"] or self.directory
-        if not values["agent_id"] and values["role"]:
-            values["agent_id"] = f"{values['role']}_001"
-        values["executor"] = values["executor"] or ("command" if values["agent_command"] else "claude")
-        if values["executor"] == "command" and not values["agent_command"]:
-            self.mistakes.append(
-                f"executor = 'command' ({self.origins['executor']}): there is no command; set AGENT_COMMAND"
-            )
-        if is_exposed(values["api_url"]):
-            self.warnings.append(f"api_url = {values['api_url']} ({self.origins['api_url']}): {EXPOSED}")
-
-    def _absolute(self, name: str, path: object) -> Path | None:
-        try:
-            return given.absolute(path, self.directory, self.user_home)
-        except ValueError as error:
-            self.mistakes.append(f"{name} = {str(path)!r}: {error}")
-            return None

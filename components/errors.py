@@ -38,8 +38,32 @@ class StateForeign(RunnerError):
     """A state file belongs to another host or to a newer version; it was left alone."""
 
 
+class StoreTooNew(StateForeign):
+    """The store was made by a newer version of the runner; it was left alone."""
+
+
+class StoreUnavailable(RunnerError):
+    """The store did not answer, or could not write; asking again later may help."""
+
+
+class AmbiguousId(NotFound):
+    """More than one execution has an id that begins so."""
+
+
+class IllegalMove(RunnerError):
+    """An execution's status cannot follow the one it has."""
+
+
+class AlreadyLive(RunnerError):
+    """The task has an execution that is not over."""
+
+
 class TaskTaken(RunnerError):
     """Another agent holds the task."""
+
+
+class TooManyTasks(RunnerError):
+    """As many tasks run as are allowed at once."""
 
 
 class SourceUnavailable(RunnerError):

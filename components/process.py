@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -144,6 +145,28 @@ def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()
             os.set_inheritable(fd, False)
         os.close(alive)
     return True
+
+
+def start_detached(argv: Sequence[str], alive: Path, log: Path, env: Mapping[str, str]) -> int:
+    """Start a program of ours in a session of its own, that outlives us and every terminal; return its process id.
+
+    It holds the lock on `alive` from birth: the descriptor's number is its last argument, and it must not pass it on.
+    Its output is appended to `log`. Raises OSError, also when the lock is held.
+    """
+    lock = durable.try_lock(alive)
+    if lock is None:
+        raise OSError(errno.EBUSY, "another process holds it", str(alive))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, durable.FILE_MODE),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        os.set_inheritable(lock, True)
+        return os.posix_spawn(argv[0], [*argv, str(lock)], dict(env), file_actions=actions, setsid=True)
+    finally:
+        os.close(lock)
 
 
 def end_of(run: RunDirectory) -> int | None:

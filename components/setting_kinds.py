@@ -252,3 +252,23 @@ class Commands:
         if not all(command.strip() for command in commands):
             raise ValueError("one of them is empty; take it out")
         return tuple(commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A directory for each of some names."""
+
+    words: str = "a table such as {shop: /srv/shop, site: ~/src/site}"
+
+    def from_text(self, text: str) -> Mapping[str, str]:
+        return self.from_yaml(dict(pair.strip().partition("=")[::2] for pair in text.split(",") if pair.strip()))
+
+    def from_yaml(self, value: object) -> Mapping[str, str]:
+        if not isinstance(value, dict):
+            raise ValueError(f"not a table; write {self.words}")
+        for name, path in value.items():
+            if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+                raise ValueError(f"{name!r} is not a name: 1 to 64 of the characters A-Z a-z 0-9 _ . -")
+            if not isinstance(path, str) or CONTROL.search(path) or not path.startswith(("/", "~/")):
+                raise ValueError(f"{name} has no whole path; write one that begins with / or ~/")
+        return {str(name): path for name, path in value.items()}

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from components.api_url import ApiUrl
 from components.setting import Setting
-from components.setting_kinds import Argv, Choice, Commands, FilePath, Flag, Names, Number, PerLevel, Text
+from components.setting_kinds import Argv, Choice, Commands, FilePath, Flag, Names, Number, PerLevel, Places, Text
 from components.states import Level, Role
 
 CONFIG_VARIABLE = "HEADLESS_PM_CONFIG"
@@ -86,6 +86,7 @@ PLACES = (
         flag="--repo",
         derived="the current directory",
     ),
+    Setting("projects", Places(), NO_MODELS, "Repositories by name, for `task <project>`."),
     Setting("worktree_base", FilePath(), None, "Where worktrees are made.", derived="`.worktrees` in the repository"),
     Setting(
         "team_roles",
@@ -108,6 +109,12 @@ QUEUE = (
     Setting("idle_timeout", SECONDS, None, "Exit after so long without a task."),
     Setting("max_tasks", COUNT, None, "Exit after so many tasks."),
     Setting("single_task", Flag(), False, "Do one task and exit."),
+    Setting(
+        "max_parallel_tasks",
+        Number(1, 1000, whole=True),
+        10,
+        "How many tasks typed by people run at once, at most.",
+    ),
     Setting("max_attempts", Number(1, 100, whole=True), 3, "How often a task is tried before it is parked."),
     Setting(
         "on_term",
@@ -238,4 +245,6 @@ GROUPS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
     }
 )
 SETTINGS: tuple[Setting, ...] = tuple(setting for group in GROUPS.values() for setting in group)
+PER_TASK: frozenset[str] = frozenset(one.name for one in (*PROGRAM, *LIMITS, *PROOF)) - {"daily_budget_usd"}
+"""What may be set for some tasks only; the budget of a day is the agent's."""
 BY_NAME: Mapping[str, Setting] = MappingProxyType({setting.name: setting for setting in SETTINGS})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from components import faults
+from components import cancelling, faults
 from components.errors import Draining
 from components.model import Held, Verdict
 from components.patience import Patience
@@ -14,7 +16,7 @@ from components.signals import Intent
 from components.states import Phase, Reason
 from components.steps import STEPS
 from components.task_persistence import TaskPersistence
-from components.tools import Toolbox
+from components.tools import Toolbox, Tools
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,14 @@ NOT_BEGUN = frozenset({Phase.ANNOUNCED, Phase.PREPARING, Phase.SPAWNING})
 class TaskRunner:
     """Runs the steps from whatever phase the journal is in: starting and starting again are one path."""
 
-    def __init__(self, journal: TaskPersistence, toolbox: Toolbox, patience: Patience) -> None:
+    def __init__(
+        self,
+        journal: TaskPersistence,
+        toolbox: Toolbox,
+        patience: Patience,
+        on_end: Callable[[Held], object] | None = None,
+    ) -> None:
+        self._on_end = on_end
         self._journal = journal
         self._toolbox = toolbox
         self._patience = patience
@@ -38,17 +47,19 @@ class TaskRunner:
             if self._toolbox().signals.intent is Intent.LEAVE:
                 raise Draining(f"task {held.task.id} stays in phase {held.phase}; the next start goes on with it")
             held = self._advance(held)
+        if self._on_end is not None:
+            self._patience(partial(self._on_end, held))
         self._patience(self._journal.release_lock)
+        self._patience(lambda: cancelling.forget(self._toolbox().config.home, held.claim))
         faults.reach(f"after.{held.phase}")
         return held.verdict
 
     def _advance(self, held: Held) -> Held:
         """Take one step and make its outcome durable."""
         tools = self._toolbox()
-        if tools.signals.intent is Intent.STOP and held.phase in NOT_BEGUN:
-            after = replace(
-                held, phase=Phase.EXITED, verdict=Verdict(Reason.RUNNER_STOPPED, WORDS[Reason.RUNNER_STOPPED])
-            )
+        reason = _ended_before_it_began(held, tools)
+        if reason is not None:
+            after = replace(held, phase=Phase.EXITED, verdict=Verdict(reason, WORDS[reason]))
         else:
             after = self._patience(lambda: STEPS[held.phase](held, tools))
         faults.reach(f"acted.{held.phase}")
@@ -60,3 +71,12 @@ class TaskRunner:
         saved = self._patience(lambda: self._journal.save(held))
         faults.reach(f"after.{held.phase}")
         return saved
+
+
+def _ended_before_it_began(held: Held, tools: Tools) -> Reason | None:
+    """Return why an attempt is not to begin, if somebody wants that."""
+    if held.phase not in NOT_BEGUN:
+        return None
+    if cancelling.is_asked(tools.config.home, held.claim):
+        return Reason.CANCELLED
+    return Reason.RUNNER_STOPPED if tools.signals.intent is Intent.STOP else None

@@ -36,8 +36,16 @@ class Tally:
 class Worker:
     """Polls, claims and runs tasks, one at a time, until told to stop or until it has done enough."""
 
-    def __init__(self, runner: TaskRunner, journal: TaskPersistence, toolbox: Toolbox, patience: Patience) -> None:
+    def __init__(
+        self,
+        runner: TaskRunner,
+        journal: TaskPersistence,
+        toolbox: Toolbox,
+        patience: Patience,
+        first: Held | None = None,
+    ) -> None:
         self._runner = runner
+        self._first = first
         self._journal = journal
         self._toolbox = toolbox
         self._patience = patience
@@ -96,7 +104,7 @@ class Worker:
 
     def poll(self) -> bool:
         """Advance what is in hand, else what the source has; False where there was none, so that the loop may rest."""
-        held = self._in_hand() or self._next()
+        held = self._in_hand() or self._begun() or self._next()
         if held is None:
             return False
         self._idle_since = None
@@ -118,6 +126,11 @@ class Worker:
                 f" locked {age(held):.0f} s ago"
             )
         return held
+
+    def _begun(self) -> Held | None:
+        """Return the entry that we were started for, once it is durable."""
+        first, self._first = self._first, None
+        return first and self._patience(partial(self._journal.save, first), gives_up_draining=True)
 
     def _orphan(self) -> Held | None:
         """Look, until there is none, for tasks that are ours at the source though no journal tells of them."""

@@ -16,6 +16,7 @@ from components import __version__, errors, faults
 
 COMMANDS: Mapping[str, str] = {
     "run": "Work on the tasks of a Headless PM server (the default command).",
+    "task": "Have an agent do one task in a project.",
     "config": "Show, check and write the configuration.",
     "workspaces": "Show worktrees and saved work; bring saved work back.",
     "status": "Show what is at work on this machine.",
@@ -24,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",
 }
+HIDDEN = frozenset({"execute"})
+"""Commands that only we ourselves call."""
 EXIT_CODES: Mapping[type[Exception], int] = {
     errors.ConfigError: 2,
     errors.NotFound: 4,
@@ -32,6 +35,7 @@ EXIT_CODES: Mapping[type[Exception], int] = {
     errors.SourceUnavailable: 69,
     errors.StateForeign: 75,
     errors.AgentIdInUse: 75,
+    errors.TooManyTasks: 75,
     errors.Unauthorized: 77,
 }
 HELP = """Turn a queue of tasks into finished work by coding agents.
@@ -60,7 +64,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         command = import_module(f"components.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None

@@ -1,0 +1,118 @@
+"""Typed tasks in the background: each has a runner of its own, which outlives the terminal that started it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from components import durable, process, typed_task
+from components.errors import TooManyTasks
+from components.model import Held, Task
+from components.states import Phase
+from components.task_persistence import TaskPersistence, now_text
+from components.typed_task import TypedTask
+
+TURN_SECONDS = 0.5
+"""How often to look whether another task has ended, where one waits for its turn."""
+
+
+def new_claim() -> str:
+    """Return the id of a new execution."""
+    return uuid.uuid4().hex
+
+
+def task_of(claim: str, title: str, description: str, *, role: str, level: str, complexity: str) -> Task:
+    """Return a typed task as every source tells one; its id is its execution's."""
+    from components.states import Complexity
+
+    return Task(
+        id=f"t{claim[: typed_task.SHORT]}",
+        title=title,
+        description=description,
+        role=role,
+        level=level,
+        complexity=Complexity(complexity),
+        status="created",
+        created_at=now_text(),
+    )
+
+
+def require_turn(home: Path, limit: int) -> None:
+    """Raise TooManyTasks where no further task may be started now."""
+    count = len(running(home))
+    if count >= limit:
+        raise TooManyTasks(
+            f"{count} tasks run here, and max_parallel_tasks is {limit}; wait for one with --wait, cancel one,"
+            " or raise the limit"
+        )
+
+
+def running(home: Path) -> list[str]:
+    """Return the ids of the typed tasks whose runner lives."""
+    return [claim for claim in typed_task.claims(home) if typed_task.has_runner(home, claim)]
+
+
+def start(home: Path, claim: str, limit: int, environ: Mapping[str, str]) -> int:
+    """Start the runner of a typed task and return its process id.
+
+    At most `limit` of them run at once, whoever starts them: counting and starting are one under a lock.
+    Raises TooManyTasks.
+    """
+    directory = typed_task.directory_of(home, claim)
+    with durable.locked(home / typed_task.DIRECTORY / "starting"):
+        if typed_task.has_runner(home, claim):
+            return 0
+        require_turn(home, limit)
+        argv = [sys.executable, "-m", "components.cli", "execute", claim]
+        return process.start_detached(argv, directory / "alive", directory / "log", _environment(home, environ))
+
+
+def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
+    """Start the runner of a typed task as soon as fewer than `limit` run."""
+    is_told = False
+    while True:
+        try:
+            return start(home, claim, limit, environ)
+        except TooManyTasks:
+            if not is_told:
+                is_told = True
+                say(f"{limit} tasks run here (max_parallel_tasks): waiting for one of them to end")
+            time.sleep(TURN_SECONDS)  # Ctrl-C ends it: no handler of ours is installed here
+
+
+def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held | None:
+    """Return the journal entry that a typed task begins with; None where its journal is there or it has ended.
+
+    One that resumes another goes on in its session and its workspace.
+    """
+    if journal.is_locked() or typed_task.verdict_of(home, typed.claim) is not None:
+        return None
+    held = Held(
+        task=typed.task,
+        agent_id=typed.agent_id,
+        phase=Phase.CLAIMING,
+        claim=typed.claim,
+        session_id=str(uuid.uuid4()),
+        taken_from=typed.task.status,
+        locked_at=now_text(),
+        host=journal.host,
+        boot_id=process.boot_id(),
+    )
+    if not typed.resumes:
+        return held
+    from components import execution_index
+
+    before = execution_index.last_entry(home, typed.restarted_from)
+    return replace(held, session_id=before.session_id, workspace=before.workspace) if before else held
+
+
+def _environment(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment with the home, and with where this program's modules are."""
+    root = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH", "")]))
+    return {**environ, "HEADLESS_PM_HOME": str(home), "PYTHONPATH": path}

@@ -1,0 +1,143 @@
+"""`task`: one task, typed by a person, done by an agent in the background or before their eyes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.cli.output import folded, show
+from components.states import Complexity, Level, Role
+
+if TYPE_CHECKING:
+    from components.config import Config
+    from components.typed_task import TypedTask
+
+TITLE_CHARACTERS = 80
+HELP = """Have an agent do one task in a project.
+
+PROJECT is a name of `projects:` in the configuration, or the path of a git repository. DESCRIPTION says what to do;
+with - it is read from standard input. The agent works in a worktree of its own unless --minor says otherwise.
+
+\b
+Start it and go on with your own work:
+  agent-runner task shop "Make the tests of the cart green" -b
+\b
+See it work (Ctrl-C leaves it at work; a second one cancels it):
+  agent-runner task ~/src/shop "Explain the build in README.md" --minor
+\b
+Afterwards:
+  agent-runner status            agent-runner logs ID -f
+  agent-runner show ID           agent-runner cancel ID
+
+Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too many tasks run, 130 interrupted.
+"""
+
+
+@click.command(name="task", help=HELP, short_help="Have an agent do one task in a project.")
+@click.argument("project")
+@click.argument("description")
+@click.option("--background", "-b", is_flag=True, help="Start it and return at once.")
+@click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
+@click.option("--title", metavar="TEXT", help="What it is called.  [default: the description's first line]")
+@click.option("--role", metavar="ROLE", default=Role.BACKEND_DEV.value, help=f"{', '.join(Role)}.", show_default=True)
+@click.option("--seniority", "--level", "level", metavar="LEVEL", help=f"{', '.join(Level)}: chooses the model.")
+@click.option("--major/--minor", "is_major", default=True, help="In a worktree of its own, or in the main checkout.")
+@click.option("--model", metavar="NAME", help="The model, whatever the seniority.")
+@click.option("--timeout", "claude_timeout", metavar="SECONDS", help="How long an attempt may take.")
+@click.option("--budget", "task_budget_usd", metavar="USD", help="What it may cost.")
+@click.option("--executor", metavar="NAME", help="Which kind of agent does the work.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
+@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+def command(
+    *,
+    project: str,
+    description: str,
+    title: str | None,
+    is_major: bool,
+    background: bool,
+    waits: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Keep the task, start its runner, and show it unless it is for the background."""
+    from components import background as tasks
+    from components import projects
+    from components.cli import execute
+    from components.config import load
+    from components.typed_task import TypedTask
+
+    text = sys.stdin.read() if description == "-" else description
+    if not text.strip():
+        raise click.UsageError("the description is empty; say what is to be done")
+    config = load({"role": given["role"], "level": given["level"]}, os.environ, file=given["file"]).config
+    named = projects.find(config, project)
+    claim = tasks.new_claim()
+    task = tasks.task_of(
+        claim,
+        title or first_line(text),
+        text,
+        role=str(config.role),
+        level=config.level,
+        complexity=Complexity.MAJOR if is_major else Complexity.MINOR,
+    )
+    typed = TypedTask(claim, task, named.path, named.name, settings_of(given, config.level))
+    execute.configured(typed, os.environ)
+    return launch(config, typed, background=background, waits=waits, as_json=as_json)
+
+
+def settings_of(given: Mapping[str, Any], level: str) -> dict[str, str]:
+    """Return the options that are settings, by the settings' names."""
+    names = ("claude_timeout", "task_budget_usd", "executor")
+    settings = {name: given[name] for name in names if given[name] is not None}
+    if given["model"]:
+        settings["models"] = f"{level}={given['model']}"
+    if given["file"]:
+        settings["config"] = str(given["file"].absolute())
+    return settings
+
+
+def launch(config: Config, typed: TypedTask, *, background: bool, waits: bool, as_json: bool) -> int:
+    """Start a typed task's runner, and follow it unless it is for the background."""
+    from components import background as tasks
+    from components import typed_task
+    from components.cli import foreground
+
+    if not waits:
+        tasks.require_turn(config.home, config.max_parallel_tasks)
+    directory = typed_task.save(config.home, typed)
+    pid = tasks.start_in_turn(config.home, typed.claim, config.max_parallel_tasks, os.environ, say)
+    if background:
+        tell(typed.claim, pid, directory / "log", as_json)
+        return 0
+    return foreground.follow(config, typed.claim)
+
+
+def say(line: str) -> None:
+    """Tell something that is not the command's output."""
+    click.echo(line, err=True)
+
+
+def tell(claim: str, pid: int, log: Path, as_json: bool) -> None:
+    """Tell what was started, and what to type next."""
+    short = claim[:8]
+    if as_json:
+        show(json.dumps({"id": claim, "pid": pid, "log": str(log)}))
+        return
+    show(f"Started {short} (pid {pid})", "green")
+    for line in folded(f"Log: {log}", "  "):
+        show(line)
+    show(f"  agent-runner logs {short} -f    what the agent does")
+    show("  agent-runner status             all that runs here")
+    show(f"  agent-runner cancel {short}     stop it")
+
+
+def first_line(text: str) -> str:
+    """Return a title for a description."""
+    line = text.strip().splitlines()[0].strip()
+    return line if len(line) <= TITLE_CHARACTERS else line[: TITLE_CHARACTERS - 1].rstrip() + "…"

@@ -1,0 +1,114 @@
+"""What a person typed as a task: kept in a file of its own, from which its runner can be started any number of times.
+
+```
+<home>/tasks/<claim>/   0700
+  task.json     what was typed; never changed
+  state.json    status, lock, comments (sources/typed.py)
+  verdict.json  how it ended
+  log           what its runner says
+  alive         locked by its runner from birth to death
+```
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from components import durable
+from components.errors import NotFound
+from components.model import Task, Verdict
+from components.states import Complexity, Reason
+
+CLAIM = re.compile(r"[0-9a-f]{32}")
+SHORT = 8
+DIRECTORY = "tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedTask:
+    """A typed task. `claim` is the execution's id; `settings` override the configuration, by name, as text.
+
+    `restarted_from` is the execution that this one repeats; with `resumes` it goes on in that one's session and
+    workspace.
+    """
+
+    claim: str
+    task: Task
+    repository: Path
+    project: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    restarted_from: str = ""
+    resumes: bool = False
+
+    @property
+    def agent_id(self) -> str:
+        """The name of the agent that does this one task."""
+        return f"task-{self.claim[:SHORT]}"
+
+
+def save(home: Path, typed: TypedTask) -> Path:
+    """Make a new typed task durable and return its directory."""
+    directory = durable.make_directory(directory_of(home, typed.claim))
+    data = {**asdict(typed), "repository": str(typed.repository), "version": 1}
+    durable.write(directory / "task.json", json.dumps(data, indent=2, ensure_ascii=False).encode(errors="replace"))
+    durable.create(directory / "log")
+    durable.sync_directory(directory)
+    return directory
+
+
+def load(home: Path, claim: str) -> TypedTask:
+    """Return a typed task. Raises NotFound for one that is not there or cannot be read."""
+    path = directory_of(home, claim) / "task.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_bytes())
+        return TypedTask(
+            claim=data["claim"],
+            task=Task(**{**data["task"], "complexity": Complexity(data["task"]["complexity"])}),
+            repository=Path(data["repository"]),
+            project=data["project"],
+            settings=dict(data["settings"]),
+            restarted_from=data["restarted_from"],
+            resumes=data["resumes"],
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise NotFound(f"the task {path} cannot be read: {error}") from error
+
+
+def directory_of(home: Path, claim: str) -> Path:
+    """Return the directory of a typed task. Raises NotFound for what is no id."""
+    if not CLAIM.fullmatch(claim):
+        raise NotFound(f"execution {claim[:64]!r}: an id is 32 of the letters 0-9 a-f; `list` shows them")
+    return home / DIRECTORY / claim
+
+
+def claims(home: Path) -> list[str]:
+    """Return the ids of all typed tasks of a home."""
+    directory = home / DIRECTORY
+    return [path.name for path in directory.iterdir() if CLAIM.fullmatch(path.name)] if directory.is_dir() else []
+
+
+def has_runner(home: Path, claim: str) -> bool:
+    """Does the runner of a typed task live?"""
+    return durable.is_held(directory_of(home, claim) / "alive")
+
+
+def keep_verdict(home: Path, claim: str, verdict: Verdict) -> None:
+    """Keep how a typed task ended."""
+    path = directory_of(home, claim) / "verdict.json"
+    durable.write(path, json.dumps(asdict(verdict), ensure_ascii=False).encode(errors="replace"))
+
+
+def verdict_of(home: Path, claim: str) -> Verdict | None:
+    """Return how a typed task ended, or None where it has not ended."""
+    try:
+        data = json.loads((directory_of(home, claim) / "verdict.json").read_bytes())
+        return Verdict(**{**data, "reason": Reason(data["reason"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise NotFound(f"the verdict of execution {claim[:SHORT]} cannot be read: {error}") from error
