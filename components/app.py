@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from components import agent_environment, discovery, durable, executors, git, hook_payload, hook_runner
+from components import agent_environment, discovery, git, hook_payload, hook_runner
 from components.config import Config, require
+from components.equipment import Outfitter
 from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
 from components.git_worktree import GitWorktree
 from components.hook_runner import Decision, HookRunner
 from components.model import Held
-from components.model_mapper import ModelMapper
 from components.patience import Patience
-from components.ports import Executor, TaskSource
+from components.ports import TaskSource
 from components.presence import Presence
 from components.pulse import Pulse
-from components.settings import BY_NAME
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
 from components.states import Role
@@ -112,36 +110,27 @@ class AdvancedAgentRunner:
     def _make(self, config: Config) -> Tools:
         """Make all parts of a configuration, looking first whether they can work."""
         repository = git.require_repository(config.repository)
-        environment = self._agent_environment(config)
         self._check_instructions(config)
-        executor = self._executor(config, environment)
+        outfitter = Outfitter(self._environ, self.ui)
+        equipment = outfitter(config)
+        outfitter.try_all(config)
         tools = Tools(
             config=config,
             source=self._source(config),
             worktrees=GitWorktree(repository, config.worktree_base),
             hooks=self._hooks(config),
-            executor=executor,
-            models=ModelMapper(config.models, config.fallback_models, warn=self.ui.warning),
+            executor=equipment.executor,
+            models=equipment.models,
             ui=self.ui,
             signals=self.signals,
             pulse=Pulse(),
             presence=self._presence,
-            environment=environment,
+            environment=equipment.environment,
+            equip=outfitter,
         )
         tools.pulse.every(config.heartbeat_interval, self._beat)
         tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
         return tools
-
-    def _agent_environment(self, config: Config) -> dict[str, str]:
-        """Return what the agent is given of our environment, with what the configuration adds."""
-        environment = agent_environment.passed(self._environ, config.environment)
-        if config.sandbox:
-            environment["IS_SANDBOX"] = "1"
-        if config.claude_config == "own":
-            own = config.home / "claude" / config.agent_id
-            durable.make_directory(own)
-            environment["CLAUDE_CONFIG_DIR"] = str(own)
-        return environment
 
     def _source(self, config: Config) -> TaskSource:
         if self._given_source is not None:
@@ -156,23 +145,6 @@ class AdvancedAgentRunner:
 
     def _show_hook(self, line: str) -> None:
         self.ui.info(f"hook: {line}")
-
-    def _executor(self, config: Config, environment: Mapping[str, str]) -> Executor:
-        """Find the agent's program and see that it starts."""
-        settings = {name: getattr(config, name) for name in BY_NAME}
-        if config.executor != "claude":
-            if config.executor == "command":
-                discovery.find_command(config.agent_command, environment.get("PATH", os.defpath))
-            return executors.find(config.executor, settings)
-        if config.permission_mode == "bypassPermissions" and os.geteuid() == 0 and environment.get("IS_SANDBOX") != "1":
-            raise ConfigError(
-                "permission_mode = bypassPermissions: the Claude CLI refuses it for root, as nothing would hold it;"
-                " run as another user, choose another mode, or set `sandbox: true` if this machine is one"
-            )
-        home = Path(environment.get("HOME", "/"))
-        path = discovery.find_claude(environment, home, config.claude_path)
-        self.ui.info(f"Claude CLI {discovery.claude_version(path, environment)} at {path}")
-        return executors.find("claude", {**settings, "claude_path": path})
 
     def _check_instructions(self, config: Config) -> None:
         """See that the role's instructions can be read, before a task is taken."""

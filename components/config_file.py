@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components import text_file
+from components import task_options, text_file
 from components.given import Given
 from components.setting_kinds import nearest
 from components.settings import BY_NAME
 from components.states import Role
+from components.task_options import TASKS
 
 if TYPE_CHECKING:
     import yaml
@@ -22,7 +23,10 @@ WRITABLE = "any user may change this file, which says what the runner starts; ru
 
 
 def read(path: Path, mistakes: list[str]) -> list[Given]:
-    """Return what the file gives: first what is for all roles, then what is for one. Mistakes are added to the list."""
+    """Return what the file gives: first what is for all, then what is for one role, then for some tasks.
+
+    Mistakes are added to the list.
+    """
     import yaml
 
     try:
@@ -42,7 +46,7 @@ def read(path: Path, mistakes: list[str]) -> list[Given]:
         mistakes.append(f"file {path}: not YAML: {' '.join(str(error).split())[:200]}; mend the file")
         return []
     mistakes.extend(_access(path, opened, given))
-    return sorted(given, key=lambda one: bool(one.section))
+    return sorted(given, key=lambda one: (bool(one.tasks), bool(one.section)))
 
 
 def _place(path: Path, error: yaml.MarkedYAMLError) -> str:
@@ -78,11 +82,13 @@ class _Reader:
         self._refuse_duplicates(root, set())
         for key, line, node in self._pairs(root, "the file"):
             if key == ROLES:
-                yield from self._sections(node)
+                yield from self._roles(node)
+            elif key == TASKS:
+                yield from self._tasks(node)
             else:
-                yield from self._one(key, line, node, "")
+                yield from self._one(key, line, node)
 
-    def _sections(self, node: yaml.Node) -> Iterator[Given]:
+    def _roles(self, node: yaml.Node) -> Iterator[Given]:
         for role, line, section in self._pairs(node, ROLES):
             if role not in tuple(Role):
                 known = tuple(Role)
@@ -91,20 +97,32 @@ class _Reader:
                 )
                 continue
             for key, key_line, value in self._pairs(section, f"{ROLES}.{role}"):
-                if key in {"role", "home", ROLES}:
+                if key in {"role", "home", ROLES, TASKS}:
                     self._mistake(f"{ROLES}.{role}.{key}", key_line, "not for one role; write it at the left margin")
                 else:
-                    yield from self._one(key, key_line, value, role)
+                    yield from self._one(key, key_line, value, section=role)
 
-    def _one(self, key: str, line: int, node: yaml.Node, section: str) -> Iterator[Given]:
+    def _tasks(self, node: yaml.Node) -> Iterator[Given]:
+        for name, line, section in self._pairs(node, TASKS):
+            if problem := task_options.problem_of_section(name):
+                self._mistake(f"{TASKS}.{name}", line, problem)
+                continue
+            for key, key_line, value in self._pairs(section, f"{TASKS}.{name}"):
+                if key in BY_NAME and (problem := task_options.problem_of_key(key)):
+                    self._mistake(f"{TASKS}.{name}.{key}", key_line, problem)
+                else:
+                    yield from self._one(key, key_line, value, tasks=name)
+
+    def _one(self, key: str, line: int, node: yaml.Node, *, section: str = "", tasks: str = "") -> Iterator[Given]:
         setting = BY_NAME.get(key)
         if setting is None:
-            label = f"{ROLES}.{section}.{key}" if section else key
-            offer = nearest(key, (*BY_NAME, ROLES)) or "; take it out (`config reference` lists the keys)"
+            label = f"{ROLES}.{section}.{key}" if section else f"{TASKS}.{tasks}.{key}" if tasks else key
+            offer = nearest(key, (*BY_NAME, ROLES, TASKS)) or "; take it out (`config reference` lists the keys)"
             self._mistake(label, line, f"unknown key{offer}")
             return
         value = self.loader.construct_object(node, deep=True)
-        yield Given(setting, value, f"file {self.path}:{line}", self.path.parent, is_text=False, section=section)
+        origin = f"file {self.path}:{line}"
+        yield Given(setting, value, origin, self.path.parent, is_text=False, section=section, tasks=tasks)
 
     def _pairs(self, node: yaml.Node, what: str) -> list[tuple[str, int, yaml.Node]]:
         """Return the keys of a mapping, with line and value; anything but a mapping is a mistake."""

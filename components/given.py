@@ -20,7 +20,7 @@ class Given:
     """One value for one setting. `base` is where a relative path starts.
 
     `is_text` tells the environment's and the command line's text from a typed value. `section` is the role that the
-    value is for, when it is for one only.
+    value is for, when it is for one only; `tasks` names the tasks, when it is for some only.
     """
 
     setting: Setting
@@ -29,11 +29,13 @@ class Given:
     base: Path
     is_text: bool
     section: str = ""
+    tasks: str = ""
 
     @property
     def key(self) -> str:
         """Return the name as people write it."""
-        return f"roles.{self.section}.{self.setting.name}" if self.section else self.setting.name
+        place = f"tasks.{self.tasks}." if self.tasks else f"roles.{self.section}." if self.section else ""
+        return place + self.setting.name
 
     def mistake(self, problem: str) -> str:
         """Return the line that tells people what is wrong with it, without a secret in it."""

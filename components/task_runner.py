@@ -56,7 +56,7 @@ class TaskRunner:
 
     def _advance(self, held: Held) -> Held:
         """Take one step and make its outcome durable."""
-        tools = self._toolbox()
+        tools = self._toolbox().for_task(held.task)
         reason = _ended_before_it_began(held, tools)
         if reason is not None:
             after = replace(held, phase=Phase.EXITED, verdict=Verdict(reason, WORDS[reason]))

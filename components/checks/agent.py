@@ -6,14 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 
-from components import agent_environment, discovery, executors
+from components import agent_environment, claude_version, discovery, executors
 from components.checks import Check, Finding, Installation, ok, problem, problem_of, warning
 from components.config import Config
 from components.errors import RunnerError
 from components.states import Role
 
-TESTED = "2.1.330"
-"""The version of the Claude CLI that the executor was tested with."""
 VERSION_SECONDS = 10.0
 ROOT = 0
 UNGUARDED = ("--dangerously-skip-permissions", "bypassPermissions", "--permission-mode=bypassPermissions")
@@ -43,14 +41,10 @@ def _claude(installation: Installation) -> Finding:
         version = discovery.claude_version(path, environment, timeout=VERSION_SECONDS)
     except RunnerError as error:
         return problem_of(error)
-    if _numbers(version) < _numbers(TESTED):
-        return warning(f"Claude CLI {version} at {path} is older than {TESTED}, the version tested", "claude update")
-    newer = "" if version == TESTED else f" (tested with {TESTED})"
-    return ok(f"Claude CLI {version} at {path}{newer}")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in version.split(".")[:3])
+    difference, remedy = claude_version.doubt(version)
+    if difference:
+        return warning(f"Claude CLI {version} at {path} is {difference}", remedy)
+    return ok(f"Claude CLI {version} at {path}")
 
 
 def _command(config: Config, environment: Mapping[str, str]) -> Finding:

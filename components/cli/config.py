@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from components.config import FILE_NAME, Loaded, load
 from components.errors import ConfigError
 from components.setting import Setting
 from components.settings import CONFIG_VARIABLE, GROUPS, SETTINGS
+from components.states import Complexity, Level
 
 NAME_WIDTH = max(len(setting.name) for setting in SETTINGS)
 FIRST_LINES = """\
@@ -31,11 +32,32 @@ LAST_LINES = """
 # roles:
 #   qa:
 #     claude_timeout: 1200
+#
+# What is for some tasks only, by complexity, level or id; the last of the three wins:
+# tasks:
+#   major:
+#     claude_timeout: 3600
+#   principal:
+#     max_budget_usd: 20
+#   42:
+#     models: {senior: opus}
 """
 
 file_option = click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
 repository_option = click.option("--repo", "repository", help="The git repository to work in.")
 role_option = click.option("--role", help="Show what is in force for this role.")
+TASK_OPTIONS = (
+    click.option("--task", metavar="ID", help="Show what is in force for the task with this id."),
+    click.option("--level", type=click.Choice(list(Level)), help="... for tasks of this level."),
+    click.option("--complexity", type=click.Choice(list(Complexity)), help="... for tasks of this complexity."),
+)
+
+
+def task_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name tasks."""
+    for option in reversed(TASK_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.group(name="config", short_help="Show, check or begin the configuration.")
@@ -51,13 +73,16 @@ def command() -> None:
 @file_option
 @repository_option
 @role_option
+@task_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name, value and origin of each setting.")
-def show(file: Path | None, repository: str | None, role: str | None, as_json: bool) -> None:
+def show(file: Path | None, repository: str | None, role: str | None, as_json: bool, **of_task: str | None) -> None:
     """Show every value with where it comes from; secrets are masked.
 
-    On a terminal long lines are folded; in a pipe each setting is one line.
+    On a terminal long lines are folded; in a pipe each setting is one line. What the file has under `tasks` is shown
+    where --complexity, --level or --task (its id, not looked up at the server) say which task is meant.
     """
     loaded = load({"repository": repository, "role": role}, os.environ, file=file)
+    loaded = loaded.for_sections(*filter(None, map(of_task.get, ("complexity", "level", "task"))))
     if as_json:
         click.echo(json.dumps(_as_json(loaded), indent=2))
     else:
