@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Role(StrEnum):
@@ -94,3 +96,77 @@ class TaskStatus(StrEnum):
     EVALUATION = "evaluation"
     APPROVED = "approved"
     TESTING = "testing"
+
+
+class Door(StrEnum):
+    """The way by which an execution came in."""
+
+    RUN = "run"
+    TASK = "task"
+    SERVE = "serve"
+    WORKFLOW = "workflow"
+    WORKER = "worker"
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands in the history.
+
+    Waiting is for an account's limit to end; finishing is proof, report and clean-up. Interrupted is one whose runner
+    is gone and of which nothing lives: it may be gone on with.
+    """
+
+    PENDING = "pending"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    WAITING = "waiting"
+    FINISHING = "finishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+LIVE = frozenset(
+    {
+        ExecutionStatus.PENDING,
+        ExecutionStatus.PREPARING,
+        ExecutionStatus.RUNNING,
+        ExecutionStatus.WAITING,
+        ExecutionStatus.FINISHING,
+    }
+)
+"""Somebody works on it, or is about to: a task has at most one execution of these."""
+FINAL = frozenset({ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
+"""It is over and never moves again."""
+_GIVEN_UP = frozenset({ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.INTERRUPTED})
+TRANSITIONS: Mapping[ExecutionStatus, frozenset[ExecutionStatus]] = MappingProxyType(
+    {
+        ExecutionStatus.PENDING: _GIVEN_UP | {ExecutionStatus.PREPARING, ExecutionStatus.FINISHING},
+        ExecutionStatus.PREPARING: _GIVEN_UP
+        | {ExecutionStatus.RUNNING, ExecutionStatus.WAITING, ExecutionStatus.FINISHING},
+        ExecutionStatus.RUNNING: _GIVEN_UP
+        | {
+            ExecutionStatus.PREPARING,
+            ExecutionStatus.WAITING,
+            ExecutionStatus.FINISHING,
+            ExecutionStatus.SUCCEEDED,
+        },
+        ExecutionStatus.WAITING: _GIVEN_UP
+        | {ExecutionStatus.PREPARING, ExecutionStatus.RUNNING, ExecutionStatus.FINISHING},
+        ExecutionStatus.FINISHING: _GIVEN_UP | {ExecutionStatus.SUCCEEDED},
+        ExecutionStatus.INTERRUPTED: frozenset(
+            {
+                ExecutionStatus.PENDING,
+                ExecutionStatus.PREPARING,
+                ExecutionStatus.RUNNING,
+                ExecutionStatus.WAITING,
+                ExecutionStatus.FINISHING,
+                ExecutionStatus.SUCCEEDED,
+                ExecutionStatus.FAILED,
+                ExecutionStatus.CANCELLED,
+            }
+        ),
+        **dict.fromkeys(FINAL, frozenset()),
+    }
+)
+"""Which status may follow which; another attempt of the same execution leads from running back to preparing."""

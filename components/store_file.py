@@ -1,0 +1,93 @@
+"""The file of an embedded store: whose it is, of which version, and reading it without the heavy library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from components import durable
+from components.errors import StateCorrupt, StateForeign, StoreUnavailable
+from components.store_queries import Question
+from components.store_rows import Row
+
+APPLICATION_ID = 0x41415231
+"""`AAR1`: tells our file from any other SQLite file."""
+BUSY_SECONDS = 30.0
+COMPANIONS = ("-wal", "-shm", "-journal")
+BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
+"""What SQLite says of a file that is damaged; whatever else it says may pass."""
+
+
+def make(path: Path) -> None:
+    """Make sure that the file is there and private; what SQLite puts beside it gets the same mode."""
+    durable.make_directory(path.parent)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, durable.FILE_MODE))
+    for one in (path, *(path.with_name(path.name + end) for end in COMPANIONS)):
+        with contextlib.suppress(FileNotFoundError):
+            one.chmod(durable.FILE_MODE)
+
+
+def rows(path: Path, question: Question) -> list[Row]:
+    """Return the answer to a question; a file that is not there, or is still empty, has none.
+
+    Raises StateCorrupt for a damaged file and StoreUnavailable for one that cannot be read now.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return []
+    with translated(path), contextlib.closing(_connected(path)) as connection:
+        return connection.execute(*question).fetchall()
+
+
+def version(path: Path) -> str:
+    """Return the version of the tables in a file, "" where there are none yet.
+
+    Raises StateForeign for another program's database, StateCorrupt and StoreUnavailable as `rows`.
+    """
+    try:
+        owner = rows(path, ("PRAGMA application_id", {}))
+        tables = [name for (name,) in rows(path, ("SELECT name FROM sqlite_master WHERE type = 'table'", {}))]
+        if tables and owner[0][0] != APPLICATION_ID:
+            raise StateForeign(f"{path} is the database of another program; give --store an address of its own")
+        found = rows(path, ("SELECT version_num FROM alembic_version", {})) if "alembic_version" in tables else []
+    except OSError as error:
+        raise StoreUnavailable(f"the store {path} cannot be read: {error}") from error
+    return str(found[0][0]) if found else ""
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors by our names."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise by_name(error, str(path)) from error
+
+
+def by_name(error: BaseException, store: str) -> StateCorrupt | StoreUnavailable:
+    """Return what a database's error means here."""
+    words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if any(word in words.lower() for word in BROKEN):
+        return StateCorrupt(f"the store {store} is damaged ({words})")
+    return StoreUnavailable(f"the store {store} does not answer ({words})")
+
+
+def set_aside(path: Path) -> Path:
+    """Keep a damaged file, with what SQLite has beside it, under another name, and return that."""
+    aside = durable.quarantine(path)
+    for end in COMPANIONS:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    durable.sync_directory(path.parent)
+    return aside
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """Open the file for reading. It is opened as for writing where that is allowed: to read a log that a killed writer
+    left, SQLite must take it over."""
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    connection.execute("PRAGMA query_only = ON")
+    return connection

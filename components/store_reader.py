@@ -1,0 +1,172 @@
+"""Reads the history: every question that the commands and the dashboard ask."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from components import store_file, store_queries, store_rows, store_url
+from components.errors import AmbiguousId, NotFound, StoreUnavailable
+from components.execution import SHOWN_LETTERS, Cost, Execution, Selection, Transition, WorkspaceEntry
+from components.states import ExecutionStatus
+from components.store_queries import Question
+from components.store_rows import Row
+from components.store_version import VERSION, refuse_newer
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+HEX = frozenset("0123456789abcdef")
+OFFERED = 3
+ALL = Selection()
+CANDIDATES = 2000
+"""Among how many of the newest ids the nearest ones are looked for."""
+
+
+class StoreReader:
+    """The history behind an address, for reading. A file that is not there has no history, which is no error.
+
+    A file is read by the standard library alone; a server, and a file whose tables are of an older version, by
+    SQLAlchemy. Every method raises StoreTooNew, StateForeign, StateCorrupt or StoreUnavailable. It may be used from
+    many threads.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.path = store_url.file_of(url)
+        self._engine: sa.Engine | None = None
+        self._file: tuple[int, int] | None = None
+
+    def get(self, execution_id: str) -> Execution:
+        """Return the execution whose id is, or begins with, what was typed.
+
+        Raises NotFound with the nearest ids, AmbiguousId with those that it may be.
+        """
+        prefix = execution_id.strip().lower()
+        found = self._executions(store_queries.beginning_with(prefix, 10)) if prefix and HEX.issuperset(prefix) else []
+        if len(found) > 1:
+            listed = "; ".join(f"{one.id[: len(prefix) + 4]} {one.status} {one.title[:40]!r}" for one in found)
+            raise AmbiguousId(
+                f"more than one execution has an id that begins with {prefix!r}: {listed}; type more of it"
+            )
+        if not found:
+            raise NotFound(f"there is no execution {execution_id!r}; {self._nearest(prefix)}")
+        return found[0]
+
+    def live(self, project: str = "", host: str = "") -> list[Execution]:
+        """Return the executions that are not over, oldest first."""
+        return self._executions(store_queries.live(project, host))
+
+    def select(self, wanted: Selection) -> list[Execution]:
+        """Return a page of the executions that are wanted, newest first."""
+        return self._executions(store_queries.selected(wanted))
+
+    def counts(self, wanted: Selection = ALL) -> Mapping[ExecutionStatus, int]:
+        """Return how many of the wanted executions there are of each status; one of which there is none is left out."""
+        return {ExecutionStatus(status): number for status, number in self.rows(store_queries.counts(wanted))}
+
+    def failures(self, project: str = "", limit: int = 10) -> list[Execution]:
+        """Return the newest failures, newest first."""
+        return self._executions(store_queries.failures(project, limit))
+
+    def durations(self, project: str, role: str = "", limit: int = 50) -> list[float]:
+        """Return how many seconds the newest successes of a project took from their start to their end."""
+        return [
+            (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+            for began, ended in self.rows(store_queries.durations(project, role, limit))
+        ]
+
+    def transitions_of(self, execution_id: str) -> list[Transition]:
+        """Return the moves of one execution, named by its whole id, oldest first."""
+        return [store_rows.transition(row) for row in self.rows(store_queries.moves_of(execution_id))]
+
+    def transitions(self, after: int = 0, limit: int = 500) -> list[Transition]:
+        """Return the moves of all executions that came after one, in their order: the event bus."""
+        return [store_rows.transition(row) for row in self.rows(store_queries.moves_after(after, limit))]
+
+    def last_transition(self) -> int:
+        """Return the id of the newest move, 0 where there is none: where a new follower begins."""
+        found = self.rows(store_queries.last_move())
+        return int(found[0][0]) if found else 0
+
+    def cost(self, by: str = "day", since: str = "", project: str = "") -> list[Cost]:
+        """Return what runs have cost by `day`, `agent`, `model` or `project`; `since` is a day such as 2026-11-21."""
+        return [store_rows.cost(row) for row in self.rows(store_queries.cost(by, since, project))]
+
+    def workspaces(self, project: str = "", status: str = "") -> list[WorkspaceEntry]:
+        """Return the workspaces that are known, newest first."""
+        return [store_rows.workspace(row) for row in self.rows(store_queries.workspaces(project, status))]
+
+    def rows(self, question: Question) -> list[Row]:
+        """Return the answer to a question of `store_queries`."""
+        if self.path is None:
+            from components import store_engine
+
+            return store_engine.rows(self._connected(), self.url, question)
+        if self._mark() != self._file or self._file is None:
+            self._look()
+        return store_file.rows(self.path, question)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = self._file = None
+
+    def _look(self) -> None:
+        """Look whose file it is and of which version, and bring an older one up to date."""
+        assert self.path is not None
+        mark, found = self._mark(), store_file.version(self.path)
+        refuse_newer(found, self.url)
+        if found and found != VERSION:
+            self._connected()
+        self._file = mark if found else None
+
+    def _connected(self) -> sa.Engine:
+        """Return the engine, with the tables up to date; a file that was set aside is not written to any more."""
+        with _named(self.url):
+            if self._engine is not None and (self.path is None or self._mark() == self._file):
+                return self._engine
+            from components import store_engine, store_schema
+
+            self.close()
+            engine = store_engine.connect(self.url)
+            try:
+                store_schema.migrate(engine, self.url)
+            except BaseException:
+                engine.dispose()
+                raise
+            self._file, self._engine = self._mark(), engine
+            return engine
+
+    def _mark(self) -> tuple[int, int] | None:
+        """Return what tells the store's file from another one that took its place."""
+        try:
+            status = self.path.stat() if self.path else None
+        except FileNotFoundError:
+            return None
+        return (status.st_dev, status.st_ino) if status and status.st_size else None
+
+    def _executions(self, question: Question) -> list[Execution]:
+        return [store_rows.execution(row) for row in self.rows(question)]
+
+    def _nearest(self, prefix: str) -> str:
+        known = [str(row[0]) for row in self.rows(store_queries.newest_ids(CANDIDATES))]
+        if not known:
+            return "there is none yet"
+        letters = max(len(prefix), SHOWN_LETTERS)
+        near = difflib.get_close_matches(prefix, [one[:letters] for one in known], n=OFFERED, cutoff=0.5)
+        words = near or [one[:SHOWN_LETTERS] for one in known[:OFFERED]]
+        return f"the {'nearest' if near else 'newest'}: {', '.join(dict.fromkeys(words))}"
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Raise what a disk says by our name for it."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"the store {store_url.shown(url)} cannot be opened: {error}") from error
