@@ -34,6 +34,7 @@ class Config:
     heartbeat_interval: float
     settle: float
     home: Path
+    store: str = field(repr=False)
     repository: Path
     projects: Mapping[str, str]
     worktree_base: Path | None

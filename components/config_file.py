@@ -59,7 +59,7 @@ def _access(path: Path, opened: text_file.TextFile, given: list[Given]) -> Itera
     quoted = shlex.quote(str(path))
     if opened.is_world_writable:
         yield f"config = {str(path)!r}: {WRITABLE.format(quoted)}"
-    secrets = [one for one in given if one.setting.secret and one.value]
+    secrets = [one for one in given if one.setting.holds_secret(one.value)]
     if secrets and not opened.is_private:
         yield secrets[0].mistake(TOO_OPEN.format(quoted))
 

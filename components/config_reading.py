@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components import api_key, given, task_options
+from components import api_key, given, store_url, task_options
 from components.api_url import is_exposed, is_loopback
 from components.given import Given
 from components.settings import BY_NAME, CONFIG_VARIABLE, SETTINGS
@@ -149,6 +149,7 @@ class Reading:
         values = self.values
         if self.origins["home"] == DEFAULT:
             values["home"] = self._absolute("home", values["home"]) or self.directory  # a mistake by then
+        values["store"] = values["store"] or store_url.of_file(values["home"] / "store.db")
         values["repository"] = values["repository"] or self.directory
         if not values["agent_id"] and values["role"]:
             values["agent_id"] = f"{values['role']}_001"

@@ -40,6 +40,7 @@ class Given:
     def mistake(self, problem: str) -> str:
         """Return the line that tells people what is wrong with it, without a secret in it."""
         value = without_credentials(str(self.value)) if isinstance(self.setting.kind, ApiUrl) else self.value
+        value = self.setting.masked(str(value)) if self.setting.masked else value
         shown = MASK if self.setting.secret else repr(value)
         shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 1] + "…"
         return f"{self.key} = {shown} ({self.origin}): {problem}"
@@ -94,9 +95,10 @@ def from_arguments(arguments: Mapping[str, object], directory: Path, mistakes: l
         setting = BY_NAME.get(name)
         if setting is None:
             mistakes.append(f"{name} (argument): there is no such setting{nearest(name, tuple(BY_NAME))}")
-        elif not setting.option:
+        elif not setting.option or setting.holds_secret(value):
             variable = setting.variables[0]
-            mistakes.append(f"{name} (argument): every user here sees arguments; use {variable} or {name}_file")
+            instead = "a password file (~/.pgpass)" if setting.option else f"{name}_file"
+            mistakes.append(f"{name} (argument): every user here sees arguments; use {variable} or {instead}")
         else:
             typed = list(value) if isinstance(value, tuple) else value
             yield Given(setting, typed, f"argument {setting.option}", directory, is_text=isinstance(value, str))

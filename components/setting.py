@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from components.setting_kinds import Argv, Kind, Number
@@ -16,7 +16,7 @@ class Setting:
 
     `environment` holds the variables that give it, in order of preference, where they differ from the rule
     (HEADLESS_PM_ and its name). `flag` is its option where that differs from its name. `derived` says in words what
-    stands in for an empty default.
+    stands in for an empty default. `masked` takes out of a text what only its owner may see, where a part is secret.
     """
 
     name: str
@@ -27,6 +27,11 @@ class Setting:
     flag: str = ""
     secret: bool = False
     derived: str = ""
+    masked: Callable[[str], str] | None = None
+
+    def holds_secret(self, value: object) -> bool:
+        """Is there something in a value that only its owner may see?"""
+        return bool(value) and (self.secret or bool(self.masked and self.masked(str(value)) != str(value)))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -55,7 +60,7 @@ class Setting:
             return (" " if isinstance(self.kind, Argv) else ", ").join(value)
         if isinstance(value, Mapping):
             return ", ".join(f"{key}: {text}" for key, text in value.items())
-        return self._show_number(value) if isinstance(value, int | float) else str(value)
+        return self._show_number(value) if isinstance(value, int | float) else (self.masked or str)(str(value))
 
     def _show_number(self, number: float) -> str:
         unit = self.kind.unit if isinstance(self.kind, Number) else ""

@@ -15,6 +15,7 @@ from components.api_url import ApiUrl
 from components.setting import Setting
 from components.setting_kinds import Argv, Choice, Commands, FilePath, Flag, Names, Number, PerLevel, Places, Text
 from components.states import Level, Role
+from components.store_url import StoreUrl, shown
 
 CONFIG_VARIABLE = "HEADLESS_PM_CONFIG"
 FULLSTACK = "; a Headless PM server has no such role: run two agents, frontend_dev and backend_dev"
@@ -78,6 +79,14 @@ SERVER = (
 )
 PLACES = (
     Setting("home", FilePath(), Path("~/.headless-pm"), "State, logs and `config.yaml`."),
+    Setting(
+        "store",
+        StoreUrl(),
+        "",
+        "Where the history of executions is kept: a file, or a PostgreSQL database that many machines share.",
+        masked=shown,
+        derived="`store.db` in the home",
+    ),
     Setting(
         "repository",
         DIRECTORY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from components.setting_kinds import Text
 
@@ -56,21 +56,27 @@ def file_of(url: str) -> Path | None:
 
 
 def shown(url: str) -> str:
-    """Return an address fit to be shown, whatever it is: without its password, wherever it stands."""
-    try:
-        parts = urlsplit(url)
-        name, colon, _ = parts.netloc.rpartition("@")[0].partition(":")
-        host = parts.netloc.rpartition("@")[2]
-        query = "&".join(_shown_word(word) for word in parts.query.split("&")) if parts.query else ""
-    except ValueError:
-        return HIDDEN
-    netloc = f"{name}{':' + HIDDEN if colon else ''}@{host}" if "@" in parts.netloc else host
-    return parts._replace(netloc=netloc, query=query).geturl() if parts.netloc else url
+    """Return an address fit to be shown, whatever it is: without its password, wherever that stands."""
+    if url.startswith("sqlite:"):
+        return url
+    address, mark, query = url.partition("?")
+    if "@" in query and "@" not in address:  # a `?` in the password itself
+        return f"{address.partition('//')[0]}//{HIDDEN}"
+    if "@" in address:
+        before, _, place = address.rpartition("@")
+        scheme, slashes, credentials = before.partition("//") if "//" in before else ("", "", before)
+        name, colon, _ = credentials.partition(":")
+        address = f"{scheme}{slashes}{name}{colon}{HIDDEN if colon else ''}@{place}"
+    return address + mark + "&".join(_shown_word(word) for word in query.split("&"))
 
 
-def has_password(url: str) -> bool:
-    """Does an address hold a secret?"""
-    return shown(url) != url
+def secrets_of(url: str) -> tuple[str, ...]:
+    """Return the passwords in an address, as they stand there and as they are meant."""
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0].partition(":")[2]
+    words = (word.partition("=") for word in parts.query.split("&"))
+    found = [credentials, *(value for name, _, value in words if "password" in name.lower())]
+    return tuple(dict.fromkeys(form for one in found if one for form in (one, unquote(one))))
 
 
 def _shown_word(word: str) -> str:

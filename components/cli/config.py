@@ -179,12 +179,12 @@ def reference_lines() -> Iterator[str]:
 
 
 def _as_json(loaded: Loaded) -> Mapping[str, object]:
-    def value_of(name: str, secret: bool) -> object:
-        value = getattr(loaded.config, name)
-        return "********" if secret and value else _plain(value)
+    def value_of(one: Setting) -> object:
+        value = getattr(loaded.config, one.name)
+        return one.show(value) if one.holds_secret(value) else _plain(value)
 
     settings = {
-        one.name: {"value": value_of(one.name, one.secret), "origin": loaded.origins[one.name]} for one in SETTINGS
+        one.name: {"value": value_of(one), "origin": loaded.origins[one.name]} for one in SETTINGS
     }
     file = str(loaded.file) if loaded.file else None
     return {"file": file, "settings": settings, "warnings": list(loaded.warnings)}
