@@ -103,12 +103,21 @@ def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held 
         host=journal.host,
         boot_id=process.boot_id(),
     )
-    if not typed.resumes:
-        return held
+    return resumed(held, home, typed) if typed.resumes else held
+
+
+def resumed(held: Held, home: Path, typed: TypedTask) -> Held:
+    """Return the entry of an execution that goes on with another one's conversation, workspace and branch."""
     from components import execution_index
+    from components.git_worktree import GitWorktree
 
     before = execution_index.last_entry(home, typed.restarted_from)
-    return replace(held, session_id=before.session_id, workspace=before.workspace) if before else held
+    if before is None or before.workspace is None:
+        return held
+    task = replace(held.task, branch=before.workspace.branch if before.workspace.is_worktree else "")
+    base = before.workspace.path.parent if before.workspace.is_worktree else None
+    workspace = GitWorktree(typed.repository, base).hand_over(before.workspace, task, held.claim)
+    return replace(held, task=task, session_id=before.session_id, workspace=workspace)
 
 
 def _environment(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,19 +1,16 @@
-"""Requests to cancel an execution: each a file, in force until the execution has ended, whoever dies meanwhile."""
+"""Cancelling an execution: the request is a file, in force until the execution has ended, whoever dies meanwhile."""
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
-from components import durable, process
+from components import durable, journal_format, process, stop_order
 from components.errors import NotFound
 from components.run_directory import RunDirectory, RunState
 from components.states import Reason
+from components.stop_order import StopOrder
 
-CLAIM = re.compile(r"[0-9a-f]{32}")
-STOPPED_FOR = "stopped_for"
-"""In a run directory: why the runner has its agent stopped; it is durable before the stop."""
+ORDER = StopOrder(Reason.CANCELLED, "somebody asked for it")
 
 
 def ask(home: Path, claim: str) -> None:
@@ -33,16 +30,19 @@ def forget(home: Path, claim: str) -> None:
         durable.remove(_path(home, claim))
 
 
-def stop(run: RunDirectory, *, now: bool = False) -> None:
-    """Stop the agent of a run for good: its end will be judged as cancelled. It is no error when it has ended."""
+def stop(run: RunDirectory) -> None:
+    """Ask the agent of a run to end; its end will be judged as cancelled. It is no error when it has ended."""
     if run.state() is RunState.ALIVE:
-        reason = {"reason": Reason.CANCELLED.value, "detail": "somebody asked for it"}
-        if not (run.path / STOPPED_FOR).exists():
-            durable.write(run.path / STOPPED_FOR, json.dumps(reason).encode())
-        process.stop(run, now=now)
+        stop_order.give(run, ORDER)
+
+
+def kill(run: RunDirectory) -> None:
+    """Kill the agent of a run with all that it started."""
+    if run.state() is RunState.ALIVE:
+        process.stop(run, now=True)
 
 
 def _path(home: Path, claim: str) -> Path:
-    if not CLAIM.fullmatch(claim):
+    if not journal_format.CLAIM.fullmatch(claim):
         raise NotFound(f"execution {claim[:64]!r}: an id is 32 of the letters 0-9 a-f; `list` shows them")
     return home / "cancelled" / claim

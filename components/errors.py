@@ -66,6 +66,10 @@ class TooManyTasks(RunnerError):
     """As many tasks run as are allowed at once."""
 
 
+class StillRunning(RunnerError):
+    """It still runs."""
+
+
 class SourceUnavailable(RunnerError):
     """The source of tasks did not answer, or its answer made no sense; asking again later may help."""
 

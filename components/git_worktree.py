@@ -59,6 +59,27 @@ class GitWorktree:
                 f"no worktree for task {task.id} in {self._base}: {error}. Correct it and try again."
             ) from error
 
+    def foreseen(self, task: Task, claim: str, attempt: int) -> Workspace:
+        """Return the worktree that `open` would make first for an attempt, without making it. Raises as `open`."""
+        branch_names.check_identifier("task id", task.id)
+        return Opening(self.repository, self._common, self._base, -1, task, claim, attempt).foreseen()
+
+    def hand_over(self, workspace: Workspace, task: Task, claim: str) -> Workspace | None:
+        """Give the worktree of a claim that is over to another one; None where it is not there any more.
+
+        The caller knows that nobody works in it. Raises GitFailed.
+        """
+        if not workspace.is_worktree:
+            return workspace
+        worktree = WorktreeEntry(self._common, workspace.path)
+        with git_command.locked(self._common):
+            worktree.put_back()
+            marker = worktree.marker()
+            if marker is None or not worktree.is_connected():
+                return None
+            worktree.mark(replace(marker, task=task.id, claim=claim))
+        return workspace
+
     def unsaved(self, workspace: Workspace) -> list[str]:
         """Return in words what removing the workspace would lose; [] for the main checkout, which stays."""
         if not workspace.is_worktree:

@@ -17,9 +17,13 @@ from components import __version__, errors, faults
 COMMANDS: Mapping[str, str] = {
     "run": "Work on the tasks of a Headless PM server (the default command).",
     "task": "Have an agent do one task in a project.",
+    "cancel": "Stop an execution.",
+    "restart": "Do a task again.",
     "config": "Show, check and write the configuration.",
     "workspaces": "Show worktrees and saved work; bring saved work back.",
+    "prompt": "Show what an agent would be told about a task.",
     "status": "Show what is at work on this machine.",
+    "logs": "Show what an agent does, or did, line by line.",
     "locks": "Show who holds what.",
     "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
@@ -36,6 +40,7 @@ EXIT_CODES: Mapping[type[Exception], int] = {
     errors.StateForeign: 75,
     errors.AgentIdInUse: 75,
     errors.TooManyTasks: 75,
+    errors.StillRunning: 75,
     errors.Unauthorized: 77,
 }
 HELP = """Turn a queue of tasks into finished work by coding agents.
