@@ -36,6 +36,30 @@ def tail(path: Path, lines: int = 50, limit_bytes: int = CHUNK_BYTES) -> list[by
     return found[-lines:] if lines > 0 else []
 
 
+def start_of_last(path: Path, lines: int, limit_bytes: int | None = None) -> tuple[int, int]:
+    """Return where the last lines begin, and how many they are: fewer only where the file has no more.
+
+    A last line that is torn counts. Beyond `limit_bytes` from the end nothing is looked for: what is returned then
+    may lie within a line. Memory is a chunk's, whatever the lines. Raises NotFound.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        least = 0 if limit_bytes is None else max(0, size - limit_bytes)
+        end = size - 1  # the newline that ends the last line begins none
+        found = 0
+        while lines > 0 and end > least:
+            start = max(least, end - CHUNK_BYTES)
+            file.seek(start)
+            chunk = file.read(end - start)
+            place = len(chunk)
+            while (place := chunk.rfind(b"\n", 0, place)) >= 0:
+                found += 1
+                if found == lines:
+                    return start + place + 1, found
+            end = start
+        return (least, found + 1) if size and lines > 0 else (size, 0)
+
+
 def lines(path: Path) -> Iterator[bytes]:
     """Yield each line without its newline, the last also when it is torn.
 
