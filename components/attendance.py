@@ -7,13 +7,17 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from components import claiming, durable, execution_log, executors, policy, process, safekeeping
+from components import claiming, durable, policy, process, reason_words, safekeeping, stop_order, transcript
 from components.errors import Draining, SourceUnavailable, TaskTaken
-from components.model import Held, Verdict
+from components.hearing import Hearing
+from components.model import AgentResult, ExitRecord, Held, Usage, Verdict
+from components.overseer import Overseer
+from components.ports import Listener
 from components.pulse import Pulse
-from components.run_directory import RunDirectory, RunState
+from components.redact import plain
+from components.run_directory import TRANSCRIPT_BEFORE, RunDirectory, RunState
 from components.signals import Intent
 from components.tools import Tools
 
@@ -39,7 +43,8 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
         tools.config.snapshot_interval,
         lambda: safekeeping.keep(held, tools, "while the agent works", thorough=False),
     )
-    pulses = (tools.pulse, claim_watch.pulse, saving)
+    overseer = Overseer(run, held, tools)
+    pulses = (tools.pulse, claim_watch.pulse, saving, overseer)
     told = Intent.RUN
     with durable.locked(run.path / "watched"), tools.ui.elapsed(f"Task {held.task.id}: the agent works"):
         while run.state() is RunState.ALIVE:
@@ -51,18 +56,24 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
                 tools.ui.warning((LOST if claim_watch.is_lost else WORDS[wanted]).format(id=held.task.id))
                 told = wanted
                 if wanted is Intent.STOP:
+                    overseer.let_be()
                     process.stop(run)
     process.collect(run)
     return claim_watch.is_lost
 
 
 def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
-    """Return the verdict of a run that is over, and keep it beside the run's output."""
+    """Return the verdict of a run that is over, and keep it beside the run's output.
+
+    Raises Draining when the operator wants to leave while a long output is read.
+    """
     record = run.exit_record()
     if record is None:
         process.clear(run)
-    result = executors.heard(tools.executor, execution_log.lines(run.out), record)
-    verdict = policy.judge(record, result, role=tools.config.role or "", stderr=run.first_words())
+    listener = _hear_all(run, tools)
+    result = _shown(listener.result(record), tools)
+    used = _used(run, held, listener, result, tools)
+    verdict = replace(_verdict(run, record, result, tools), cost_usd=used.cost_usd)
     receipt = {
         "task": asdict(held.task),
         "attempt": held.attempt,
@@ -70,12 +81,60 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
         "verdict": asdict(verdict),
         "exit": asdict(record) if record else None,
         "result": asdict(result) if result else None,
+        "usage": asdict(used),
     }
     durable.write(run.path / "result.json", json.dumps(receipt, indent=2, ensure_ascii=False).encode(errors="replace"))
     return verdict
 
 
-def _wait_a_while(run: RunDirectory, tools: Tools, pulses: Sequence[Pulse]) -> None:
+def _hear_all(run: RunDirectory, tools: Tools) -> Listener:
+    """Hear all that the agent has printed; the heartbeat goes on meanwhile."""
+    hearing = Hearing(run.out, tools.executor.listener())
+    while hearing.look():
+        tools.pulse.beat()
+        if tools.signals.intent is Intent.LEAVE:
+            raise Draining(f"run {run.name} is over; the next start judges it")
+    hearing.finish()
+    return hearing.listener
+
+
+def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult | None, tools: Tools) -> Verdict:
+    """Judge by the record and the result; what the runner had it stopped for stands in its place among the words."""
+    order = stop_order.of(run)
+    if order is not None and order.reason is None and record is not None:
+        record = replace(record, why=None)
+    verdict = policy.judge(
+        record,
+        result,
+        role=tools.config.role or "",
+        stderr=tools.redact(plain(run.first_words())),
+        stopped_for=order.reason if order else None,
+    )
+    if order is None or verdict.reason is not order.reason:
+        return verdict
+    return replace(verdict, detail=reason_words.detail(verdict.reason, tools.redact(plain(order.detail))))
+
+
+def _shown(result: AgentResult | None, tools: Tools) -> AgentResult | None:
+    """Return a result with its text as it may be kept and passed on: secrets are taken out before anything is cut."""
+    return replace(result, text=tools.redact(plain(result.text))) if result else None
+
+
+def _used(run: RunDirectory, held: Held, listener: Listener, result: AgentResult | None, tools: Tools) -> Usage:
+    """Return what a run has used: by its result, or for one that was cut off by what the agent has recorded."""
+    if result is not None and not result.is_unfinished:
+        tokens = (result.input_tokens, result.output_tokens, result.cache_read_tokens, result.cache_write_tokens)
+        return Usage(*tokens, result.cost_usd)
+    told = listener.progress()
+    recorded = Usage()
+    record = transcript.find(told.session_id or held.session_id, tools.environment)
+    before = run.path / TRANSCRIPT_BEFORE
+    if tools.executor.resumes_by == "transcript" and record and before.exists():
+        recorded = tools.executor.usage(transcript.lines_after(record, int(before.read_bytes())))
+    return replace(recorded, cost_usd=max(recorded.cost_usd, told.cost_usd, result.cost_usd if result else 0.0))
+
+
+def _wait_a_while(run: RunDirectory, tools: Tools, pulses: Sequence[Pulse | Overseer]) -> None:
     rest = min(pulse.due_in() for pulse in pulses)
     with _end_of(run) as fd:
         tools.signals.wait(rest if fd is not None else min(rest, UNNAMED_SECONDS), fd)

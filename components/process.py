@@ -183,7 +183,10 @@ def end_of(run: RunDirectory) -> int | None:
 
 
 def handle_of(process: ProcessId) -> int | None:
-    """Return a pidfd of exactly this process, or None when it is gone or cannot be judged from here."""
+    """Return a pidfd of exactly this process, or None when it has ended or cannot be judged from here.
+
+    A shim that was killed stays our zombie: its descriptor would be readable for ever, and take signals in vain.
+    """
     if (process.boot_id, process.pid_namespace) != (boot_id(), Path("/proc/self/ns/pid").stat().st_ino):
         return None
     try:
@@ -192,10 +195,16 @@ def handle_of(process: ProcessId) -> int | None:
         return None
     with contextlib.suppress(OSError, ValueError):
         # The number was pinned by the descriptor first, so what is compared now is what a signal would reach.
-        if start_ticks(process.pid) == process.start_ticks:
+        if start_ticks(process.pid) == process.start_ticks and not _has_ended(fd):
             return fd
     os.close(fd)
     return None
+
+
+def _has_ended(fd: int) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def stop(run: RunDirectory, *, now: bool = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 SECRET = "[secret]"  # noqa: S105
@@ -54,6 +54,14 @@ ESCAPES = re.compile(
 marks that reverse the order of text; invisible tag characters, which a model reads and a person does not see."""
 
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
+
+
+def secret_values(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of the environment variables whose names say that they are secret."""
+    return [value for name, value in environ.items() if SECRET_NAME.search(name)]
 
 
 class Redactor:

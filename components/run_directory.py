@@ -25,6 +25,8 @@ from components.model import Command, ExitRecord, ProcessId
 
 JOURNAL = "journal.json"
 """The copy of the journal as it was when the run began."""
+TRANSCRIPT_BEFORE = "transcript_before"
+"""How many bytes the session's transcript had when the run began: what follows is of this run."""
 RECORD_BYTES = 256
 PENDING = b"PENDING".ljust(RECORD_BYTES - 1) + b"\n"
 

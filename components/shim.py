@@ -8,6 +8,7 @@ imports little, because it is started for every attempt: `json` and `typing` alo
 * `exit` is opened before the fork, and rewritten in place: a later lack of descriptors or of disk cannot lose it.
 * The agent may not exec before `pids` is on the disk: no `pids` proves that it never ran.
 * Signals are blocked and taken by sigtimedwait: a handler that sets a flag does not end a wait (PEP 475).
+* The agent may do what it likes to the files: its output is measured by descriptors of ours.
 * The agent's work is on the disk before the record that vouches for it: a power cut leaves both or no record.
 * The record is written first, then the agent's leftovers are killed until there are none, then it is written again.
 """
@@ -55,6 +56,7 @@ class Agent:
         self.cgroup = cgroup
         self.cwd = cwd
         self.argv = argv
+        self.outputs = [os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in ("out", "err")]
         self.started = time.monotonic()
         self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.last_watched = self.started_boot
@@ -127,7 +129,7 @@ class Agent:
         suspended = boot - self.started_boot > self.timeout + SUSPEND_ALLOWANCE_SECONDS
         if now - self.started > self.timeout or suspended:
             self._stop("timeout")
-        elif os.stat("out").st_size + os.stat("err").st_size > self.output_bytes:
+        elif sum(os.fstat(output).st_size for output in self.outputs) > self.output_bytes:
             self._stop("output")
         elif is_watched():
             self.last_watched = boot

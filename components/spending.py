@@ -64,8 +64,17 @@ def too_dear(tools: Tools, task: Task) -> str:
 
 def budget_of_attempt(tools: Tools, task: Task) -> float | None:
     """Return what one attempt at a task may cost, in USD: the smallest of the limits that are set, or None."""
-    limits = (tools.config.max_budget_usd, left_of_task(tools, task), left_today(tools))
-    return min((limit for limit in limits if limit is not None), default=None)
+    return min(budgets(tools, task).values(), default=None)
+
+
+def budgets(tools: Tools, task: Task) -> dict[str, float]:
+    """Return what one attempt at a task may cost by each of the settings that limit it, in USD."""
+    limits = {
+        "max_budget_usd": tools.config.max_budget_usd,
+        "task_budget_usd": left_of_task(tools, task),
+        "daily_budget_usd": left_today(tools),
+    }
+    return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 def _path(tools: Tools) -> Path:

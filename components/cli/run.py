@@ -47,13 +47,13 @@ Signals:
 
 def terminal(config: Config) -> TerminalUI:
     """Return the one place where messages go, and lead log records there."""
-    from components.redact import Redactor
+    from components.redact import Redactor, secret_values
     from components.terminal_ui import TerminalUI
 
     ui = TerminalUI(
         verbosity=config.verbosity,
         json_lines=config.log_json,
-        redact=Redactor([config.api_key]),
+        redact=Redactor([config.api_key, *secret_values(os.environ)]),
         interactive=config.interactive,
         environ=os.environ,
     )

@@ -1,0 +1,90 @@
+"""The limits of a run that are numbers, and how much of each is used."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import spending, vital_signs
+from components.model import Held, Progress
+from components.run_directory import RunDirectory
+from components.states import Reason
+from components.tools import Tools
+
+MEMORY_SECONDS = 5.0
+"""How often to add up memory: a look at all processes of the machine takes some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One limit: its setting, its value, and how much of it is used.
+
+    `reason` is why the agent is ended beyond it, None where the shim does that by itself.
+    """
+
+    setting: str
+    limit: float
+    used: Callable[[Progress], float]
+    show: Callable[[float], str]
+    reason: Reason | None = None
+
+    def words(self, used: float) -> str:
+        """Return how much is used, for people."""
+        return f"{self.show(used)} of {self.show(self.limit)} ({self.setting})"
+
+
+def gauges(run: RunDirectory, held: Held, tools: Tools) -> Iterator[Gauge]:
+    """Yield the limits that are set for a run."""
+    config = tools.config
+    yield Gauge("claude_timeout", config.claude_timeout, lambda _: vital_signs.age(run), _seconds)
+    yield Gauge("output_limit", config.output_limit, lambda _: _size(run.out) + _size(run.err), _megabytes)
+    if config.memory_limit is not None:
+        memory = _Memory(run, config.memory_limit)
+        yield Gauge("memory_limit", config.memory_limit, memory.used, _megabytes, Reason.MEMORY_LIMIT)
+    if config.max_turns is not None:
+        yield Gauge("max_turns", config.max_turns, lambda told: told.turns, _turns, Reason.BUDGET_EXHAUSTED)
+    budgets = spending.budgets(tools, held.task)
+    if budgets:
+        name = min(budgets, key=lambda name: budgets[name])
+        yield Gauge(name, budgets[name], lambda told: told.cost_usd, _dollars, Reason.BUDGET_EXHAUSTED)
+
+
+class _Memory:
+    """The memory of a run, added up every so often."""
+
+    def __init__(self, run: RunDirectory, limit: float) -> None:
+        self._run = run
+        self._enough = spending.WARN_AT * limit
+        self._next_at = 0.0
+        self._used = 0
+
+    def used(self, _told: Progress) -> float:
+        if time.monotonic() >= self._next_at:
+            self._used = vital_signs.memory(self._run, self._enough)
+            self._next_at = time.monotonic() + MEMORY_SECONDS
+        return self._used
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.lstat().st_size
+    return 0
+
+
+def _seconds(number: float) -> str:
+    return f"{number:.6g} s"
+
+
+def _megabytes(number: float) -> str:
+    return f"{number / 1e6:.6g} MB"
+
+
+def _dollars(number: float) -> str:
+    return f"${number:.4g}"
+
+
+def _turns(number: float) -> str:
+    return f"{number:.0f} turns"
