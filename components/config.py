@@ -72,6 +72,7 @@ class Config:
     silence_timeout: float
     tool_timeout: float
     grace: float
+    cancel_grace: float
     leash: float
     output_limit: int
     memory_limit: int | None
@@ -147,8 +148,7 @@ def load(
     inner = reading.inner(path) if path else []
     reading.settle([*inner, *outer])
     _refuse(reading.mistakes)
-    tasks = MappingProxyType({name: MappingProxyType(section) for name, section in reading.tasks.items()})
-    config = Config(**reading.values, tasks=tasks)
+    config = Config(**reading.values, tasks=reading.tasks)
     return Loaded(config, MappingProxyType(reading.origins), tuple(reading.warnings), path, reading.task_origins)
 
 

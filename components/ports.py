@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Task, Usage
 
@@ -131,4 +131,13 @@ class TaskSource(Protocol):
 
     def alarm(self, alarm: Alarm) -> None:
         """Publish something that a person must see."""
+        ...
+
+
+@runtime_checkable
+class KnowsGroups(Protocol):
+    """A source whose tasks belong to something that has a name; being asked costs little, and never fails."""
+
+    def groups(self, task: Task) -> tuple[str, str]:
+        """Return the names of a task's feature and epic, "" for one that is not known."""
         ...

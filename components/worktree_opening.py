@@ -86,6 +86,11 @@ class Opening:
                 self._discard(worktree)
         raise GitFailed(f"no worktree for task {self.task.id} after {TRIES} tries: {failure}")
 
+    def foreseen(self) -> Workspace:
+        """Return the worktree that would be made, without making it."""
+        worktree = self._worktree(branch_names.worktree_name(self.task.id, self.claim, self.attempt))
+        return self._workspace(worktree, self._marker(self._free_branch(), self._start(None)))
+
     def _finished(self, worktree: WorktreeEntry, marker: Marker) -> Workspace | None:
         """Return a worktree that carries our mark; one that is not ready is brought to it, or cleared away."""
         if marker.ready:

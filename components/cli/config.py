@@ -48,8 +48,8 @@ repository_option = click.option("--repo", "repository", help="The git repositor
 role_option = click.option("--role", help="Show what is in force for this role.")
 TASK_OPTIONS = (
     click.option("--task", metavar="ID", help="Show what is in force for the task with this id."),
-    click.option("--level", type=click.Choice(list(Level)), help="... for tasks of this level."),
-    click.option("--complexity", type=click.Choice(list(Complexity)), help="... for tasks of this complexity."),
+    click.option("--level", type=click.Choice([*map(str, Level)]), help="... for tasks of this level."),
+    click.option("--complexity", type=click.Choice([*map(str, Complexity)]), help="... for tasks of this complexity."),
 )
 
 

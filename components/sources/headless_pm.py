@@ -16,6 +16,7 @@ from components.http import Request
 from components.model import Task
 from components.pm_api import API, PmApi, data_of
 from components.pm_lists import PmLists
+from components.pm_names import PmNames
 from components.ports import Alarm, Change, Registration
 from components.states import Level, Role, TaskStatus
 
@@ -46,6 +47,7 @@ class HeadlessPm:
     ) -> None:
         self._api = PmApi(url, api_key, agent_id, role, level, timeout=timeout, wait=wait)
         self._lists = PmLists(self._api)
+        self._names = PmNames(self._api)
         self._agent_id = agent_id
         self._role = role
         self._level = level
@@ -105,6 +107,10 @@ class HeadlessPm:
             return _same(task, self._api.parse_task(row))
         except ValueError as error:
             raise SourceUnavailable(f"{self._api.url}: task {task.id} cannot be read: {error}") from error
+
+    def groups(self, task: Task) -> tuple[str, str]:
+        """Return the names of a task's feature and epic, "" for one that cannot be told."""
+        return self._names.of(task)
 
     def lock(self, task: Task) -> None:
         """Ask for the lock. Raises TaskTaken on 409, also when the holder is us. Success proves nothing: look."""

@@ -14,6 +14,7 @@ import pytest
 
 from components import prompt
 from components.model import Task, Workspace
+from components.states import Reason
 from tests.scripted_model import claude_env, run_claude, scripted
 
 INSIDE = "what-the-file-says-7391"
@@ -96,6 +97,53 @@ def test_a_task_that_mentions_files_gets_none_of_them(work: Path) -> None:
     request = sent(given, work)
     assert "outside.txt" in request
     assert INSIDE not in request
+
+
+def test_what_was_left_and_what_a_role_is_told_pull_no_file_in_when_a_session_goes_on(work: Path) -> None:
+    text = MENTIONS.format(path=work.parent / "outside.txt")
+    path = f"@{work.parent}/outside.txt"
+
+    given = prompt.build(
+        Task(id="1", title=path, feature_id=path, epic_id=path),
+        instructions=text,
+        role="backend_dev",
+        workspace=Workspace(path=work, repository=work),
+        attempt=2,
+        marker="5eed0123456789ab",
+        resuming=True,
+        earlier=f"diff --git a/x b/x\n+++ b/x\n@@ -1 +1 @@ {path}\n+{path}\n{text}",
+        reason=Reason.CHECKS_FAILED,
+        groups=(path, text),
+    )
+    fresh = prompt.build(
+        Task(id="1", title="t"),
+        instructions=text,
+        role="backend_dev",
+        workspace=Workspace(path=work, repository=work),
+        attempt=1,
+        marker="5eed0123456789ab",
+    )
+
+    assert INSIDE not in sent(given, work)
+    assert INSIDE not in sent(fresh, work)
+
+
+def test_a_description_of_10_mb_reaches_the_model_cut(work: Path) -> None:
+    """The CLI refuses over 10 MB on standard input, and its older versions 2 MB (contracts/claude-cli.md)."""
+    given = prompt.build(
+        Task(id="1", title="t", description="BEGIN " + "x" * 10_000_000 + " END-OF-IT", notes="y" * 10_000_000),
+        instructions="Do it.",
+        role="backend_dev",
+        workspace=Workspace(path=work, repository=work),
+        attempt=1,
+        marker="5eed0123456789ab",
+    )
+
+    request = sent(given, work)
+
+    assert "BEGIN xxx" in request
+    assert "xxx END-OF-IT" in request
+    assert "bytes were left out here" in request
 
 
 def test_a_task_that_begins_with_a_command_of_the_cli_reaches_the_model(work: Path) -> None:

@@ -176,3 +176,20 @@ def test_the_documentation_has_the_table_of_the_settings():
         row = next(line for line in text.splitlines() if line.startswith(f"| `{setting.name}` |"))
         assert all(f"`{name}`" in row for name in setting.variables)
         assert setting.default_words in row
+
+
+def test_show_tells_what_is_in_force_for_a_task(terminal: Terminal) -> None:
+    terminal.file.parent.mkdir(parents=True)
+    terminal.file.write_text("tasks:\n  major: {grace: 20}\n  senior: {grace: 30}\n  42:\n    grace: 40\n")
+    terminal.file.chmod(0o600)
+
+    def shown(*words: str) -> tuple[object, str]:
+        setting = json.loads(terminal.type("show", "--json", *words).stdout)["settings"]["grace"]
+        return setting["value"], setting["origin"]
+
+    assert shown() == (10.0, "default")
+    assert shown("--complexity", "major") == (20.0, f"file {terminal.file}:2")
+    assert shown("--complexity", "major", "--level", "senior") == (30.0, f"file {terminal.file}:3")
+    assert shown("--level", "senior", "--task", "42") == (40.0, f"file {terminal.file}:5")
+    assert shown("--task", "43", "--level", "junior", "--complexity", "minor") == (10.0, "default")
+    assert terminal.type("show", "--level", "sinior").returncode == 2

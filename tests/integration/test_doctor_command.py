@@ -371,8 +371,10 @@ def claude(patient: Patient, version: str) -> dict[str, str]:
     ("version", "judgement", "words"),
     [
         ("2.1.330 (Claude Code)", "ok", "Claude CLI 2.1.330 at "),
-        ("2.1.400 (Claude Code)", "ok", "(tested with 2.1.330)"),
-        ("2.1.99 (Claude Code)", "warning", "is older than 2.1.330"),
+        ("2.1.197 (Claude Code)", "ok", "Claude CLI 2.1.197 at "),
+        ("2.1.400 (Claude Code)", "warning", "is newer than 2.1.330, the newest tested"),
+        ("2.1.99 (Claude Code)", "warning", "is older than 2.1.197, the oldest tested"),
+        ("3.0.0.1-nightly", "warning", "cannot be compared"),
         ("Segmentation fault", "problem", "told no version"),
     ],
 )
