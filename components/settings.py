@@ -192,6 +192,7 @@ LIMITS = (
     ),
     Setting("tool_timeout", SECONDS, 1800.0, "How long it may show none within one tool call."),
     Setting("grace", SECONDS, 10.0, "What lies between asking an agent to end and killing it."),
+    Setting("cancel_grace", SECONDS, 5.0, "The same, where a person cancels it."),
     Setting("leash", SECONDS, 3600.0, "How long an agent may work on when no runner looks after it."),
     Setting("output_limit", BYTES, 1 << 30, "How much an agent may print before it is ended."),
     Setting("memory_limit", BYTES, None, "How much memory an agent and all it started may use together."),
