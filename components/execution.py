@@ -19,7 +19,8 @@ class Execution:
     Times are UTC in ISO 8601 with milliseconds, "" for not yet, so that they sort as text; `seconds` is what the
     agents of all attempts took together. Tokens are counts and money is USD, over all attempts. `reason` is a
     `states.Reason`, kept as text because history outlives the words of a version. `run` names the newest run
-    directory; `workspace` is a path. `progress` lies between 0 and 1, None where nobody can tell. Process ids are 0
+    directory; `workspace` is a path. `step` tells how far its runner had come when it told the rest: what it told
+    before then comes too late. `progress` lies between 0 and 1, None where nobody can tell. Process ids are 0
     where there is no process. `parent` and `restarted_from` are ids of executions.
     """
 
@@ -37,6 +38,7 @@ class Execution:
     status: ExecutionStatus = ExecutionStatus.PENDING
     reason: str = ""
     attempt: int = 1
+    step: int = 0
     model: str = ""
     session_id: str = ""
     run: str = ""
@@ -87,7 +89,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What one run, named by its directory, has cost on a day (UTC, `2026-11-21`)."""
+    """What one run, named by its directory, has used, and on which day (UTC, `2026-11-21`)."""
 
     run: str
     execution_id: str
@@ -100,6 +102,9 @@ class Spend:
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    seconds: float = 0.0
+    tool_calls: int = 0
+    turns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

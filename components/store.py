@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -83,11 +83,18 @@ class Store(StoreReader):
                 connection.execute(executions.update().where(executions.c.id == execution_id).values(values))
             self._look_for(connection, execution_id)
 
-    def spend(self, entries: Iterable[Spend]) -> None:
-        """Enter what runs have cost; a run that is there is entered anew, so that repeating it changes nothing."""
+    def spend(self, entries: Sequence[Spend]) -> None:
+        """Enter what runs have used, and with it the sums of their executions.
+
+        A run that is there is entered anew, so that repeating it changes nothing.
+        """
+        from components import store_totals
         from components.store_tables import spend
 
-        self._put(spend, ("run",), [asdict(entry) for entry in entries])
+        with self._writing() as connection:
+            _put(connection, spend, ("run",), [asdict(entry) for entry in entries])
+            for execution_id in {entry.execution_id for entry in entries}:
+                connection.execute(store_totals.update(execution_id))
 
     def keep_workspace(self, entry: WorkspaceEntry) -> None:
         """Enter a workspace, or what is new of it."""
@@ -95,7 +102,8 @@ class Store(StoreReader):
 
         now = now_text()
         values = {**asdict(entry), "created_at": entry.created_at or now, "updated_at": now}
-        self._put(workspaces, ("host", "path"), [values], kept=("created_at",))
+        with self._writing() as connection:
+            _put(connection, workspaces, ("host", "path"), [values], kept=("created_at",))
 
     def forget_workspace(self, host: str, path: str) -> bool:
         """Delete the entry of a workspace; False where there is none."""
@@ -117,21 +125,6 @@ class Store(StoreReader):
                 ).rowcount
                 for execution_id in execution_ids
             )
-
-    def _put(
-        self,
-        table: sa.Table,
-        keys: tuple[str, ...],
-        entries: list[dict[str, Any]],
-        kept: tuple[str, ...] = (),
-    ) -> None:
-        """Insert rows, or update those of the same key but for the columns in `kept`."""
-        if not entries:
-            return
-        with self._writing() as connection:
-            insert = _insert(connection, table)
-            new = {column.name: insert.excluded[column.name] for column in table.c if column.name not in (*keys, *kept)}
-            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), entries)
 
     @contextmanager
     def _writing(self, subject: Execution | str = "") -> Iterator[sa.Connection]:
@@ -216,3 +209,17 @@ def _insert(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+def _put(
+    connection: sa.Connection,
+    table: sa.Table,
+    keys: tuple[str, ...],
+    entries: list[dict[str, Any]],
+    kept: tuple[str, ...] = (),
+) -> None:
+    """Insert rows, or update those of the same key but for the columns in `kept`."""
+    if entries:
+        insert = _insert(connection, table)
+        new = {column.name: insert.excluded[column.name] for column in table.c if column.name not in (*keys, *kept)}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=new), entries)

@@ -58,6 +58,13 @@ def version(path: Path) -> str:
     return str(found[0][0]) if found else ""
 
 
+def examine(path: Path) -> None:
+    """Read the whole file. Raises StateCorrupt where any of it is damaged."""
+    (found,), *_ = rows(path, ("PRAGMA quick_check(1)", {})) or [("ok",)]
+    if found != "ok":
+        raise StateCorrupt(f"the store {path} is damaged ({' '.join(str(found).split())[:200]})")
+
+
 @contextlib.contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise SQLite's errors by our names."""

@@ -35,6 +35,7 @@ executions = sa.Table(
     *(_text(name) for name in ("door", "project", "task_id", "title", "task_digest", "role", "level", "complexity")),
     *(_text(name) for name in ("agent_id", "host", "status", "reason")),
     sa.Column("attempt", sa.BigInteger, nullable=False, server_default="1"),
+    _count("step"),
     *(_text(name) for name in ("model", "session_id", "run", "workspace", "branch", "base_commit")),
     *(_text(name) for name in ("created_at", "started_at", "completed_at")),
     _amount("seconds"),
@@ -80,6 +81,8 @@ spend = sa.Table(
     *(_text(name) for name in ("execution_id", "agent_id", "day", "model", "project")),
     _amount("usd"),
     *_tokens(),
+    _amount("seconds"),
+    *(_count(name) for name in ("tool_calls", "turns")),
     sa.Index("ix_spend_day", "day"),
     sa.Index("ix_spend_execution", "execution_id"),
 )

@@ -38,6 +38,8 @@ def upgrade() -> None:
         *_texts("execution_id", "agent_id", "day", "model", "project"),
         _amount("usd"),
         *_counts(*TOKENS),
+        _amount("seconds"),
+        *_counts("tool_calls", "turns"),
     )
     op.create_index("ix_spend_day", "spend", ["day"])
     op.create_index("ix_spend_execution", "spend", ["execution_id"])
@@ -57,6 +59,7 @@ def _make_executions() -> None:
         *_texts("door", "project", "task_id", "title", "task_digest", "role", "level", "complexity"),
         *_texts("agent_id", "host", "status", "reason"),
         sa.Column("attempt", sa.BigInteger, nullable=False, server_default="1"),
+        *_counts("step"),
         *_texts("model", "session_id", "run", "workspace", "branch", "base_commit"),
         *_texts("created_at", "started_at", "completed_at"),
         _amount("seconds"),

@@ -1,0 +1,196 @@
+"""Tells the history what a runner does, without ever delaying or losing a task over it."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components import history_entry, receipts
+from components.branch_names import SHORT
+from components.errors import RunnerError, StateCorrupt, StateForeign, StoreUnavailable
+from components.model import Held
+from components.run_directory import RunDirectory
+from components.states import FINAL, Door, ExecutionStatus, Phase
+
+if TYPE_CHECKING:
+    from components.history_spool import Event
+    from components.store import Store
+
+logger = logging.getLogger(__name__)
+
+QUEUE_LENGTH = 1000
+FIRST_REST, LONGEST_REST = 1.0, 60.0
+"""Seconds between two tries to reach a store that is away."""
+
+
+def _unchanged(text: str) -> str:
+    return text
+
+
+class History:
+    """The history as a runner sees it: it tells, and never waits for an answer.
+
+    What is told goes to a thread of its own, which is begun with the first of it and imports what a store needs. While
+    the store is away it is kept in `<home>/spool/<agent>.jsonl` and told later, in order. What a killed runner had not
+    told yet is found by `history_sync`, in journals and receipts.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        store_url: str,
+        *,
+        agent_id: str,
+        project: str,
+        door: Door = Door.RUN,
+        redact: Callable[[str], str] = _unchanged,
+        say: Callable[[str], object] = logger.warning,
+    ) -> None:
+        self._home = home
+        self._url = store_url
+        self._agent_id = agent_id
+        self._project = project
+        self._door = door
+        self._redact = redact
+        self._say = say
+        self._spool = home / "spool" / f"{agent_id}.jsonl"
+        self._queue: collections.deque[tuple[Held, float, dict[str, object]]] = collections.deque(maxlen=QUEUE_LENGTH)
+        self._news = threading.Event()
+        self._ends = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._store: Store | None = None
+        self._is_away = False
+        self._is_suspect = False
+        self._is_synced = False
+
+    def note(self, held: Held, **facts: object) -> None:
+        """Tell where the task in hand stands, after its journal is durable; also when it is DONE.
+
+        `facts` are fields of Execution that the journal does not tell. Returns at once and never raises.
+        """
+        self._queue.append((held, time.time(), facts))
+        self._news.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="history", daemon=True)
+            self._thread.start()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Tell what is left for at most `timeout` seconds; what is left then is kept for the next start."""
+        self._ends.set()
+        self._news.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                self._keep(self._taken())
+
+    def _work(self) -> None:
+        rest = FIRST_REST
+        try:
+            while not (self._ends.is_set() and not self._queue):
+                self._news.wait(rest if self._is_away else None)
+                self._news.clear()
+                self._pass_on(self._taken())
+                rest = min(2 * rest, LONGEST_REST) if self._is_away else FIRST_REST
+        except Exception:  # the last line of defence: no trouble of the history may reach the task
+            logger.exception("the history of agent %s is not told any more until the next start", self._agent_id)
+        finally:
+            if self._store is not None:
+                self._store.close()
+
+    def _taken(self) -> list[Event]:
+        """Take what is in the queue, as events; receipts and process ids are looked up now, not by the runner."""
+        events = []
+        while self._queue:
+            held, at, facts = self._queue.popleft()
+            status = history_entry.status_of(held, at)
+            if status is not None or held.phase is Phase.DONE:
+                events.append(self._event(held, status or ExecutionStatus.CANCELLED, at, facts))
+        return events
+
+    def _event(self, held: Held, status: ExecutionStatus, at: float, facts: dict[str, object]) -> Event:
+        found = list(receipts.of(held, self._home / "runs", self._project))
+        known = {"runner_pid": os.getpid(), **(self._pids(held) if status is ExecutionStatus.RUNNING else {})}
+        if found and found[-1].text:
+            known["summary"] = self._redact(found[-1].text)
+        known |= {name: self._redact(value) if isinstance(value, str) else value for name, value in facts.items()}
+        when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+        entry = replace(
+            history_entry.entry(held, status, self._redact, self._door, self._project),
+            started_at=when if status is ExecutionStatus.RUNNING else "",
+            completed_at=when if status in FINAL else "",
+            **known,  # type: ignore[arg-type]
+        )
+        return entry, tuple(one.used for one in found), frozenset(known)
+
+    def _pids(self, held: Held) -> dict[str, object]:
+        try:
+            pids = RunDirectory(self._home / "runs" / f"{held.task.id}-{held.claim[:SHORT]}-{held.attempt}").pids()
+        except (OSError, LookupError, TypeError):
+            return {}
+        return {f"{who}_pid": one.pid for who, one in pids.items()}
+
+    def _pass_on(self, events: list[Event]) -> None:
+        """Tell events, after those that were kept; keep what cannot be told now."""
+        try:
+            if self._store is None or self._is_away:
+                self._keep(events)
+                events = []
+                self._reach()
+            while events:
+                self._tell(events[0])
+                events.pop(0)
+        except (RunnerError, OSError) as error:
+            self._keep(events)
+            self._is_suspect = isinstance(error, StateCorrupt)
+            if not self._is_away:
+                self._say(f"The history is kept in {self._spool} for now: {error}")
+            self._is_away = True
+        else:
+            if self._is_away:
+                self._say("The store of the history is there again, and was told what it missed")
+            self._is_away = False
+
+    def _reach(self) -> None:
+        """Open the store and tell it what was kept; at first, also find what a run before this one did not tell."""
+        from components import history_spool, history_sync
+
+        self._store = history_sync.opened(self._home, self._url, self._say, is_suspect=self._is_suspect)
+        kept = history_spool.read(self._spool)
+        try:
+            while kept:
+                self._tell(kept[0])
+                kept.pop(0)
+        finally:
+            history_spool.keep_only(self._spool, kept)
+        if not self._is_synced:
+            history_sync.sync(self._home, self._store, agent_id=self._agent_id)
+            self._is_synced = True
+
+    def _tell(self, event: Event) -> None:
+        """Tell one event; one that the store can do nothing with is left out, or nothing after it would be told."""
+        from components import history_telling
+
+        assert self._store is not None
+        try:
+            history_telling.tell(self._store, event)
+        except (StoreUnavailable, StateCorrupt, StateForeign, OSError):
+            raise
+        except Exception:
+            logger.exception("the history of agent %s leaves out an event of %s", self._agent_id, event[0].id)
+
+    def _keep(self, events: list[Event]) -> None:
+        from components import history_spool
+
+        if events:
+            try:
+                history_spool.append(self._spool, events)
+            except OSError as error:
+                logger.warning("the history loses %s events of agent %s: %s", len(events), self._agent_id, error)

@@ -1,0 +1,157 @@
+"""Makes the history agree with what is true on this machine: a dead execution is never shown as at work."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from components import durable, history_entry, history_telling, journal_format, receipts, store_file
+from components.branch_names import SHORT
+from components.errors import StateCorrupt
+from components.execution import Execution
+from components.model import Held
+from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.states import Door, ExecutionStatus
+from components.store import Store
+from components.task_persistence import host_name
+
+BEGINNING_SECONDS = 10.0
+"""How long a typed task may be without a runner before it counts as interrupted."""
+
+
+def opened(home: Path, url: str, say: Callable[[str], object], *, is_suspect: bool = False) -> Store:
+    """Return the store, ready to be asked. A damaged file is set aside and the history is built again, said once.
+
+    With `is_suspect` the whole file is examined, not only what a question touches. Raises StoreTooNew, StateForeign
+    and StoreUnavailable; StateCorrupt only for a server.
+    """
+    store = Store(url)
+    trouble = _damage(store, is_suspect)
+    if trouble is None or store.path is None:
+        return store
+    with durable.locked(home / "rebuild.flock"):
+        if _damage(store, is_suspect) is None:
+            return store
+        from components import store_rebuild
+
+        aside = store_file.set_aside(store.path)
+        count = store_rebuild.rebuild(home, store)
+    say(f"{trouble}; it was kept as {aside.name}, and {count} executions were entered again from {home / 'runs'}")
+    return store
+
+
+def sync(home: Path, store: Store, *, agent_id: str = "", host: str = "") -> list[Execution]:
+    """Bring what counts as at work on this machine to where it stands, and return what was changed, as it is now.
+
+    `agent_id` is who asks, where a runner asks for itself: it knows best that it does nothing but what its journal
+    says. Of others nothing is touched while their runner lives.
+    """
+    host = host or host_name()
+    changed = []
+    for one in store.live(host=host):
+        if _settled(home, store, one, agent_id):
+            changed.append(store.get(one.id))
+    return changed
+
+
+def _settled(home: Path, store: Store, one: Execution, asker: str) -> bool:
+    """Settle one execution; False where it is as it should be."""
+    if one.agent_id != asker and _has_runner(home, one):
+        return False
+    journal = journal_of(home, one.agent_id)
+    held = journal if journal is not None and journal.claim == one.id else None
+    if (held is not None and one.agent_id == asker) or _is_beginning(one):
+        return False
+    runs = home / "runs"
+    last = _last_run(runs, one)
+    if last is not None and last.state() is RunState.ALIVE:
+        return False
+    known = held or (_copy(last) if last else None)
+    found = list(receipts.of(known, runs, one.project)) if known else []
+    store.spend([receipt.used for receipt in found])
+    status, reason, error = _end(home, one, held, found)
+    facts = {"reason": reason, "error": error, **({"completed_at": found[-1].at} if found else {})}
+    return history_telling.moved(store, one, status, **facts)
+
+
+def _end(
+    home: Path, one: Execution, held: Held | None, found: list[receipts.Receipt]
+) -> tuple[ExecutionStatus, str, str]:
+    """Return how an execution without a runner stands: one that a journal tells of may be gone on with."""
+    verdict = found[-1].verdict if found else None
+    if held is not None:
+        return ExecutionStatus.INTERRUPTED, one.reason, "its runner is gone; the next start goes on with it"
+    if one.door is not Door.RUN:
+        from components import typed_task
+
+        verdict = typed_task.verdict_of(home, one.id) if _is_typed(home, one) else verdict
+    if verdict is None and one.reason:
+        return history_entry.ended_by(one.reason), one.reason, one.error
+    if verdict is None:
+        return ExecutionStatus.INTERRUPTED, one.reason, "its runner is gone, and nothing of it lives"
+    if one.status is ExecutionStatus.FINISHING and one.reason:
+        return history_entry.ended_by(one.reason), one.reason, one.error
+    return history_entry.ended_by(verdict.reason), str(verdict.reason), verdict.detail
+
+
+def _has_runner(home: Path, one: Execution) -> bool:
+    """Does somebody look after it? A daemon does as long as it lives, for it tells what becomes of its tasks."""
+    if _is_typed(home, one) and durable.is_held(home / "tasks" / one.id / "alive"):
+        return True
+    return bool(one.agent_id) and durable.is_held(home / "locks" / f"agent-{one.agent_id}.flock")
+
+
+def _is_typed(home: Path, one: Execution) -> bool:
+    return (home / "tasks" / one.id).is_dir()
+
+
+def _is_beginning(one: Execution) -> bool:
+    """Is it about to get a runner: just entered, or waiting for its turn in a process that lives?"""
+    if one.status is not ExecutionStatus.PENDING or one.step:
+        return False
+    if one.runner_pid and Path("/proc", str(one.runner_pid)).exists():
+        return True
+    return time.time() - datetime.fromisoformat(one.created_at).timestamp() < BEGINNING_SECONDS
+
+
+def journal_of(home: Path, agent_id: str) -> Held | None:
+    """Return what an agent has in hand by its journal, None where that says nothing."""
+    if not journal_format.AGENT_ID.fullmatch(agent_id):
+        return None
+    return _read(home / "locks" / f"agent-{agent_id}.lock")
+
+
+def _last_run(runs: Path, one: Execution) -> RunDirectory | None:
+    for attempt in (one.attempt + 1, one.attempt):
+        path = runs / f"{one.task_id}-{one.id[:SHORT]}-{attempt}"
+        if os.path.lexists(path):
+            return RunDirectory(path)
+    return None
+
+
+def _copy(run: RunDirectory) -> Held | None:
+    return _read(run.path / JOURNAL)
+
+
+def _read(path: Path) -> Held | None:
+    try:
+        return journal_format.parse(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _damage(store: Store, is_suspect: bool) -> StateCorrupt | None:
+    """Return what is wrong with the store's file, if anything is. Raises StateCorrupt for a server."""
+    try:
+        store.last_transition()
+        if is_suspect and store.path is not None:
+            store_file.examine(store.path)
+    except StateCorrupt as error:
+        if store.path is None:
+            raise
+        store.close()
+        return error
+    return None
