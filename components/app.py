@@ -11,6 +11,7 @@ from components.config import Config, require
 from components.equipment import Outfitter
 from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
 from components.git_worktree import GitWorktree
+from components.history import History
 from components.hook_runner import Decision, HookRunner
 from components.model import Held
 from components.patience import Patience
@@ -19,7 +20,7 @@ from components.presence import Presence
 from components.pulse import Pulse
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
-from components.states import Role
+from components.states import Door, Role
 from components.task_persistence import TaskPersistence
 from components.task_runner import TaskRunner
 from components.terminal_ui import TerminalUI
@@ -50,6 +51,8 @@ class AdvancedAgentRunner:
         self._reload = reload
         self._given_source = source
         self.on_end: Callable[[Held], object] = _nothing
+        self.door = Door.RUN
+        self.project = ""
         self._in_force: Tools | None = None
         seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
         self._presence = Presence(lambda: self.tools().source, seen)
@@ -75,8 +78,25 @@ class AdvancedAgentRunner:
         except Draining as leaving:
             self.ui.info(f"Leaving: {leaving}")
             return Tally()
-        runner = TaskRunner(self.journal, self.tools, patience, self.on_end)
-        return Worker(runner, self.journal, self.tools, patience, first).run()
+        history = self._history()
+        runner = TaskRunner(self.journal, self.tools, patience, self.on_end, history.note)
+        try:
+            return Worker(runner, self.journal, self.tools, patience, first).run()
+        finally:
+            history.close()
+
+    def _history(self) -> History:
+        """Return who tells the history what is done; a store that is away is never waited for."""
+        config = self.config
+        return History(
+            config.home,
+            config.store,
+            agent_id=config.agent_id,
+            project=self.project or str(config.repository),
+            door=self.door,
+            redact=self.tools().redact,
+            say=self.ui.warning,
+        )
 
     def _knock(self) -> None:
         """Ask the server, by the heartbeat, whether it is there."""

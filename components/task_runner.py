@@ -32,8 +32,10 @@ class TaskRunner:
         toolbox: Toolbox,
         patience: Patience,
         on_end: Callable[[Held], object] | None = None,
+        note: Callable[[Held], object] | None = None,
     ) -> None:
         self._on_end = on_end
+        self._note = note
         self._journal = journal
         self._toolbox = toolbox
         self._patience = patience
@@ -50,6 +52,7 @@ class TaskRunner:
         if self._on_end is not None:
             self._patience(partial(self._on_end, held))
         self._patience(self._journal.release_lock)
+        self._tell(held)
         self._patience(lambda: cancelling.forget(self._toolbox().config.home, held.claim))
         faults.reach(f"after.{held.phase}")
         return held.verdict
@@ -66,9 +69,15 @@ class TaskRunner:
         logger.info("task %s attempt %s: %s -> %s", held.task.id, after.attempt, held.phase, after.phase)
         return after if after.phase is Phase.DONE else self._save(after)
 
+    def _tell(self, held: Held) -> None:
+        """Tell the history; what is durable already is told, and telling it neither fails nor waits."""
+        if self._note is not None:
+            self._note(held)
+
     def _save(self, held: Held) -> Held:
         """Write the journal; while the disk takes nothing the task stays where it is and no further step is taken."""
         saved = self._patience(lambda: self._journal.save(held))
+        self._tell(saved)
         faults.reach(f"after.{held.phase}")
         return saved
 
