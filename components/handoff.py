@@ -37,8 +37,37 @@ def record(task: Task, workspace: Workspace) -> None:
 
 def find(repository: Path, task: Task) -> str:
     """Return the commit at which the work stands, or "" when nobody has left any."""
-    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref_of(task)}^{{commit}}")
-    return git_command.answer(repository, *words, accepted=(0, 1, 128))
+    return _resolved(repository, ref_of(task))
+
+
+def begun_at(task: Task, workspace: Workspace) -> str:
+    """Return the commit from which a task's work is to be measured.
+
+    A claim that goes on with what an earlier one left unfinished has that to show as well. Raises GitFailed.
+    """
+    if not workspace.is_worktree:
+        return workspace.base_commit
+    begun = _resolved(workspace.repository, _beginning_of(task))
+    words = ("merge-base", "--is-ancestor", begun, workspace.base_commit)
+    is_part = begun and not git_command.run(workspace.repository, *words, accepted=(0, 1, 128)).exit_code
+    return begun if is_part else workspace.base_commit
+
+
+def note_beginning(task: Task, workspace: Workspace, *, is_done: bool) -> None:
+    """Name where unfinished work began, for the next claim; forget it when the work is done. Raises GitFailed."""
+    if not workspace.is_worktree or not workspace.path.is_dir():
+        return
+    ref, there = _beginning_of(task), _resolved(workspace.repository, _beginning_of(task))
+    if is_done and there:
+        words = ("update-ref", "-d", ref, there)
+    elif not is_done and not there and git.head_commit(workspace.path) != workspace.base_commit:
+        words = ("update-ref", ref, workspace.base_commit, "")
+    else:
+        return
+    common = git.git_directory(workspace.repository)
+    with git_command.locked(common) as lock:
+        (common / f"{ref}.lock").unlink(missing_ok=True)
+        git_command.run(workspace.repository, *words, lock=lock)
 
 
 def ref_of(task: Task) -> str:
@@ -46,3 +75,12 @@ def ref_of(task: Task) -> str:
     branch_names.check_identifier("task id", task.id)
     digest = hashlib.sha256((task.created_at or task.title).encode(errors="replace")).hexdigest()
     return f"refs/agent-runner/{task.id}/work-{digest[:DIGEST_LETTERS]}"
+
+
+def _beginning_of(task: Task) -> str:
+    return ref_of(task).replace("/work-", "/begun-")
+
+
+def _resolved(repository: Path, ref: str) -> str:
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return git_command.answer(repository, *words, accepted=(0, 1, 128))

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
-from collections.abc import Iterator
 from dataclasses import replace
 
 from components import (
     claiming,
     discovery,
     durable,
+    earlier,
     execution_log,
-    git,
     journal_format,
+    main_checkout,
     orphans,
     process,
     prompt,
     spending,
+    starting_point,
     transcript,
 )
-from components.errors import Draining, NotFound
+from components.errors import Draining, GitFailed, NotFound
 from components.model import AgentRun, Held, Workspace
-from components.run_directory import JOURNAL, Limits, RunDirectory, RunState
+from components.ports import KnowsGroups
+from components.run_directory import JOURNAL, TRANSCRIPT_BEFORE, Limits, RunDirectory, RunState
 from components.signals import Intent
 from components.states import Phase, Role
 from components.tools import Tools
 
-CHECKOUT_LOCK = "agent-runner-checkout.lock"
-CHECKOUT_SECONDS = 1.0
 RIVAL_SECONDS = 0.2
 
 
@@ -42,11 +41,16 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
     workspace = workspace_of(held)
     described = describe(held, workspace, tools)
     command = tools.executor.command(described)
-    with _exclusive(workspace, held, tools) as locks:
+    with main_checkout.exclusive(workspace, held, tools) as locks:
         if claiming.is_lost(tools.source.look(held.task), held):
             return False
         run.create(command, workspace.path, limits_of(described, tools))
         durable.create(run.path / JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name)))
+        durable.create(
+            run.path / TRANSCRIPT_BEFORE, str(transcript.size(described.session_id, tools.environment)).encode()
+        )
+        with contextlib.suppress(GitFailed):  # then nothing in the main checkout counts as the agent's
+            starting_point.note(run.path, workspace, tools.config.push_remote)
         durable.sync_directory(run.path)
         task_words = {"AGENT_RUNNER_TASK_ID": held.task.id, "AGENT_RUNNER_ATTEMPT": str(held.attempt)}
         process.start(run, {**tools.environment, **command.env, **task_words}, locks)
@@ -83,6 +87,7 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
     role = Role(config.role or held.task.role)
     team_roles = discovery.find_team_roles(config.team_roles, config.repository, config.home)
     session_id, resume = session_of(held, tools)
+    left = earlier.gather(held, workspace, tools, resuming=resume)
     text = prompt.build(
         held.task,
         instructions=discovery.role_instructions(role, config.level, team_roles).text,
@@ -91,6 +96,9 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
         attempt=held.attempt,
         marker=secrets.token_hex(8),
         resuming=resume,
+        earlier=left.text,
+        reason=left.reason,
+        groups=tools.source.groups(held.task) if isinstance(tools.source, KnowsGroups) else ("", ""),
     )
     return AgentRun(
         prompt=text,
@@ -123,10 +131,20 @@ def session_of(held: Held, tools: Tools) -> tuple[str, bool]:
         return held.session_id, transcript.find(held.session_id, tools.environment) is not None
     if tools.executor.resumes_by == "stream":
         for attempt in range(held.attempt - 1, 0, -1):
-            earlier = tools.run_of(replace(held, attempt=attempt))
-            if told := _told_session(earlier, tools):
+            earlier_run = tools.run_of(replace(held, attempt=attempt))
+            if _session_begun_by(earlier_run) != held.session_id:
+                break
+            if told := _told_session(earlier_run, tools):
                 return told, True
     return held.session_id, False
+
+
+def _session_begun_by(run: RunDirectory) -> str:
+    """Return the session that a run belongs to by the journal of that time; an attempt may have begun a fresh one."""
+    try:
+        return journal_format.parse((run.path / JOURNAL).read_bytes()).session_id
+    except (OSError, ValueError):
+        return ""
 
 
 def _told_session(run: RunDirectory, tools: Tools) -> str:
@@ -144,25 +162,3 @@ def workspace_of(held: Held) -> Workspace:
     if held.workspace is None:
         raise AssertionError(f"task {held.task.id} has no workspace in phase {held.phase}")
     return held.workspace
-
-
-@contextlib.contextmanager
-def _exclusive(workspace: Workspace, held: Held, tools: Tools) -> Iterator[tuple[int, ...]]:
-    """Hold the lock of a main checkout while the agent is started; the shim and the agent keep it as they live."""
-    if workspace.is_worktree:
-        yield ()
-        return
-    path = git.git_directory(workspace.repository) / CHECKOUT_LOCK
-    fd = durable.try_lock(path)
-    if fd is None:
-        tools.ui.info(f"Task {held.task.id} waits: another agent works in the checkout {workspace.path}")
-    while fd is None:
-        tools.signals.wait(min(CHECKOUT_SECONDS, tools.pulse.due_in()))
-        tools.pulse.beat()
-        if tools.signals.intent in (Intent.LEAVE, Intent.STOP):
-            raise Draining(f"task {held.task.id} did not start yet; the next start goes on with it")
-        fd = durable.try_lock(path)
-    try:
-        yield (fd,)
-    finally:
-        os.close(fd)

@@ -56,6 +56,7 @@ ACTIONS: dict[Reason, Action] = {
     Reason.HOOK_POSTPONED: Action.GIVE_BACK,
     Reason.RUNNER_STOPPED: Action.GIVE_BACK,
     Reason.LOST_CLAIM: Action.LET_GO,
+    Reason.CHECKS_UNUSABLE: Action.PARK,
     Reason.TIMED_OUT: Action.PARK,
     Reason.OUTPUT_LIMIT: Action.PARK,
     Reason.MEMORY_LIMIT: Action.PARK,
@@ -174,7 +175,7 @@ def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: 
     if result is not None and not result.is_error and not result.is_unfinished:
         return Reason.SUCCEEDED
     if record is None:
-        return Reason.KILLED
+        return stopped_for or Reason.KILLED
     if record.why is not None:
         return stopped_for or STOPPED_FOR.get(record.why, Reason.AGENT_MISSING)
     if result is None or not result.is_error:

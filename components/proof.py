@@ -2,12 +2,199 @@
 
 from __future__ import annotations
 
-from components.model import Held, Verdict
-from components.run_directory import RunDirectory
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from components import cancelling, checking, demand, evidence, handoff, main_checkout, receipt, starting_point
+from components.checking import Checked
+from components.errors import ConfigError, GitFailed, UnsafeName
+from components.evidence import Evidence, listed
+from components.model import Held, Verdict, Workspace
+from components.reason_words import WORDS, detail
+from components.run_directory import RunDirectory, RunState
+from components.starting_point import StartingPoint
+from components.states import Reason
 from components.tools import Tools
+
+UNKNOWN_START = "how things stood before the agent came is not known; changes in the main checkout are not counted"
 
 
 def examine(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools) -> Verdict:
-    """Return the verdict of a run that says it succeeded, after looking at its work."""
-    del held, run, tools
+    """Return the verdict of a run that says it succeeded, after looking at its work and running the checks.
+
+    What was found goes into the receipt. Raises Draining when the operator wants to leave meanwhile.
+    """
+    if demand.is_for_qa(held, tools) or held.workspace is None:
+        return verdict
+    if not checking.see_out(held, tools):
+        return _stopped(verdict, held, tools)
+    with main_checkout.exclusive(held.workspace, held, tools) as locks:
+        judged = _judged(held, run, verdict, tools, locks)
+    receipt.add(run, verdict=receipt.verdict_part(judged))
+    return judged
+
+
+def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
+    """Look at the work, and note in the receipt what is there. Raises GitFailed."""
+    workspace = _reopened(held, tools)
+    base = handoff.begun_at(held.task, workspace)
+    found = evidence.gather(workspace, base, _first_start(held, tools), list(_spans(held, tools)))
+    receipt.add(run, evidence=receipt.evidence_part(found))
+    receipt.warn(run, *_warnings(run, workspace, tools))
+    return found
+
+
+def _judged(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
+    wanted = demand.of(held, tools)
+    try:
+        found = look(held, run, tools)
+    except (GitFailed, UnsafeName) as error:
+        if wanted != demand.NOTHING:
+            return _as(Reason.WORK_UNFINISHED, f"its work cannot be examined: {error}", verdict)
+        receipt.warn(run, f"the work could not be examined: {error}")
+    else:
+        if wanted == demand.NOTHING:
+            receipt.warn(run, *found.trouble)
+        elif found.trouble:
+            return _as(Reason.WORK_UNFINISHED, "; ".join(found.trouble), verdict)
+        elif not (found.is_committed if wanted == demand.COMMIT else found.is_change):
+            return _as(Reason.NO_WORK_DONE, _nothing(held, run, found, wanted), verdict)
+    return _checked(held, run, verdict, tools, locks)
+
+
+def _checked(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
+    """Run the checks, if the task has any, and return the verdict that follows."""
+    workspace = held.workspace
+    assert workspace is not None  # `examine` has looked
+    try:
+        checks = checking.wanted(held, workspace, tools)
+    except (ConfigError, GitFailed) as error:
+        return _as(Reason.CHECKS_UNUSABLE, str(error), verdict)
+    if not checks:
+        return verdict
+    checked = checking.run(checks, held, workspace, tools, locks)
+    receipt.add(run, checks=receipt.checks_part(checked))
+    if checked.is_stopped:
+        return _stopped(verdict, held, tools)
+    if checked.red is not None:
+        return _as(Reason.CHECKS_FAILED, _red(checked), verdict)
+    tools.ui.success(f"Task {held.task.id}: {receipt.count(len(checks), 'check')} passed")
     return verdict
+
+
+def _red(checked: Checked) -> str:
+    red = checked.red
+    assert red is not None  # only then is this asked for
+    not_run = f" Not run: {listed(checked.not_run)}." if checked.not_run else ""
+    said = "\n" + "\n".join(red.last_lines) if red.last_lines else " It printed nothing."
+    return f"{red.name} {red.words} after {red.seconds:.0f} s.{not_run}{said}"
+
+
+def _nothing(held: Held, run: RunDirectory, found: Evidence, wanted: str) -> str:
+    """Return what speaks for it that no work was done, for a person and for the next attempt."""
+    if denied := receipt.denied_tools(receipt.read(run)):
+        return (
+            f"these tools were denied to it: {listed(denied, 10)}."
+            " Name them in allowed_tools, or choose another permission_mode"
+        )
+    if wanted == demand.COMMIT and found.is_change:
+        return f"nothing is committed; changed are {listed(found.leftovers)}"
+    if found.commits or found.leftovers:
+        return f"what it changed comes to nothing, or is white space only, since {found.base[:10]}"
+    where = held.workspace.branch if held.workspace else ""
+    return f"there is no commit of its own on {where or 'HEAD'} since {found.base[:10]}, and no changed file"
+
+
+def _stopped(verdict: Verdict, held: Held, tools: Tools) -> Verdict:
+    reason = Reason.CANCELLED if cancelling.is_asked(tools.config.home, held.claim) else Reason.RUNNER_STOPPED
+    return replace(verdict, reason=reason, detail=WORDS[reason])
+
+
+def _as(reason: Reason, said: str, verdict: Verdict) -> Verdict:
+    return replace(verdict, reason=reason, detail=detail(reason, said))
+
+
+def _reopened(held: Held, tools: Tools) -> Workspace:
+    """Return the workspace, its directory made again where the agent has deleted it. Raises GitFailed."""
+    workspace = held.workspace
+    assert workspace is not None  # `examine` has looked
+    if not workspace.is_worktree:
+        return workspace
+    opened = tools.worktrees.open(held.task, held.claim, held.attempt, workspace)
+    if opened.path != workspace.path:
+        raise GitFailed(f"the worktree {workspace.path} was replaced or has lost its git directory. Look at it by hand")
+    return workspace
+
+
+def starts(held: Held, tools: Tools) -> Iterator[tuple[RunDirectory, StartingPoint]]:
+    """Yield the runs of this claim so far, each with how things stood when it began."""
+    for attempt in range(1, held.attempt + 1):
+        run = tools.run_of(replace(held, attempt=attempt))
+        if (start := starting_point.read(run.path)) is not None:
+            yield run, start
+
+
+def _first_start(held: Held, tools: Tools) -> StartingPoint | None:
+    return next((start for _, start in starts(held, tools)), None)
+
+
+def _spans(held: Held, tools: Tools) -> Iterator[evidence.Span]:
+    """Yield the times in which an agent of this claim worked; all time where none was noted."""
+    is_noted = False
+    for run, start in starts(held, tools):
+        is_noted = True
+        yield start.at, _end_of(run)
+    if not is_noted:
+        yield 0.0, time.time()
+
+
+def _end_of(run: RunDirectory) -> float:
+    """Return when a run ended, in seconds since 1970."""
+    with contextlib.suppress(OSError):
+        if run.state() is RunState.ENDED:
+            return (run.path / "exit").stat().st_mtime
+    return time.time()
+
+
+def _warnings(run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
+    if denied := receipt.denied_tools(receipt.read(run)):
+        yield f"tools were denied to the agent: {listed(denied, 10)}"
+    before = starting_point.read(run.path)
+    if before is None:
+        yield UNKNOWN_START
+        return
+    try:
+        after = starting_point.now(workspace, tools.config.push_remote)
+    except GitFailed as error:
+        yield f"git's configuration cannot be read any more: {error}"
+        return
+    if after.configuration != before.configuration:
+        yield f"git's configuration or hooks in {workspace.repository} changed while the agent worked: look at them"
+    if workspace.is_worktree and not _others_worked(before, run, tools):
+        yield from _outside(before, after)
+
+
+def _outside(before: StartingPoint, after: StartingPoint) -> Iterator[str]:
+    """Yield what changed in the main checkout while an agent worked in its worktree."""
+    if before.branch != after.branch:
+        yield f"the main checkout was on {before.branch or 'no branch'} and is on {after.branch or 'no branch'} now"
+    elif before.head != after.head:
+        yield f"{after.branch or 'the main checkout'} moved from {before.head[:8]} to {after.head[:8]} meanwhile"
+    was, is_now = before.dirty, after.dirty
+    if was is not None and is_now is not None and was != is_now:
+        changed = sorted(path for path in {*was, *is_now} if was.get(path) != is_now.get(path))
+        yield f"files outside of the worktree, in the main checkout, changed meanwhile: {listed(changed)}"
+
+
+def _others_worked(before: StartingPoint, own: RunDirectory, tools: Tools) -> bool:
+    """Has an agent of this machine worked in the main checkout since a run began? Then the changes are its own."""
+    for path in tools.runs.glob(f"*/{starting_point.FILE}"):
+        if path.parent != own.path and path.stat().st_mtime >= before.at - 7 * 86400:
+            start = starting_point.read(path.parent)
+            if start is None or start.is_worktree or start.repository != before.repository:
+                continue
+            if _end_of(RunDirectory(path.parent)) >= before.at:
+                return True
+    return False

@@ -14,6 +14,7 @@ WORDS: dict[Reason, str] = {
     Reason.NO_WORK_DONE: "the agent ended without having done anything",
     Reason.WORK_UNFINISHED: "the agent left its work half done",
     Reason.CHECKS_FAILED: "the checks of the work failed",
+    Reason.CHECKS_UNUSABLE: "the checks of the work could not be run",
     Reason.NO_VERDICT: "the agent gave no verdict",
     Reason.AGENT_FAILED: "the agent failed",
     Reason.TIMED_OUT: "the time limit ended the agent",
@@ -41,6 +42,7 @@ WORDS: dict[Reason, str] = {
 REMEDIES: dict[Reason, str] = {
     Reason.NO_WORK_DONE: "Say in the task what is to be changed, or set `evidence: none` where nothing is",
     Reason.CHECKS_FAILED: "Look at the checks' output in the run directory, or correct `checks`",
+    Reason.CHECKS_UNUSABLE: "Correct the file on the branch that work is merged into, then set the task free again",
     Reason.TIMED_OUT: "Split the task, or raise claude_timeout",
     Reason.STALLED: "Look at the run's output, or raise silence_timeout or tool_timeout",
     Reason.OUTPUT_LIMIT: "Look at what it printed, or raise output_limit",

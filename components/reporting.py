@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from components import claiming, dead_letters, faults, policy
+from components import claiming, dead_letters, faults, policy, receipt
 from components.errors import SourceRefused
 from components.model import Held, Task, Verdict
 from components.policy import Action
 from components.ports import Alarm
 from components.reason_words import WORDS
+from components.redact import plain
 from components.states import Reason, TaskStatus
 from components.tools import CLAIM_LETTERS, Tools
 
@@ -62,7 +63,7 @@ def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
     if marker in now.notes:
         return
     try:
-        tools.source.comment(now, f"{marker} {summary(held, verdict)}")
+        tools.source.comment(now, f"{marker} {account(held, verdict, tools)}")
         faults.reach("report.commented")
     except SourceRefused as error:
         tools.ui.warning(f"No comment on task {now.id}: {error}")
@@ -71,7 +72,7 @@ def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
 def _alarm(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
     alarm = Alarm(
         title=f"Task {now.id} needs a person: {WORDS[verdict.reason]}",
-        content=f"{now.title}\n\n{summary(held, verdict)}",
+        content=f"{now.title}\n\n{account(held, verdict, tools)}",
         mentions=(now.created_by,) if now.created_by else (),
     )
     try:
@@ -88,6 +89,12 @@ def let_go(now: Task, tools: Tools) -> None:
     if not tools.source.unlock(now):
         tools.source.set_status(now, TaskStatus.UNDER_WORK)
         tools.source.set_status(now, now.status)
+
+
+def account(held: Held, verdict: Verdict, tools: Tools) -> str:
+    """Return how it ended, then in a paragraph what was done and how that is known; without secrets or escapes."""
+    told = receipt.paragraph(receipt.read(tools.run_of(held)))
+    return tools.redact(plain("\n\n".join(filter(None, (summary(held, verdict), told)))))
 
 
 def summary(held: Held, verdict: Verdict) -> str:

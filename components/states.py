@@ -59,6 +59,7 @@ class Reason(StrEnum):
     NO_WORK_DONE = "no_work_done"
     WORK_UNFINISHED = "work_unfinished"
     CHECKS_FAILED = "checks_failed"
+    CHECKS_UNUSABLE = "checks_unusable"
     NO_VERDICT = "no_verdict"
     AGENT_FAILED = "agent_failed"
     TIMED_OUT = "timed_out"

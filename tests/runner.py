@@ -85,6 +85,7 @@ class Runner:
             "HEADLESS_PM_API_KEY": pm.key,
             "HEADLESS_PM_SETTLE": "0.5",
             "HEADLESS_PM_POLL_INTERVAL": "0.2",
+            "HEADLESS_PM_EVIDENCE": "none",  # the stand-in's word is taken; what is done with it is for test_proof
         }
         if agent:
             words = [sys.executable, str(script), str(self.ledger_file), *agent]

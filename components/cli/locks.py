@@ -90,7 +90,7 @@ def holder(agent: Agent) -> str:
 
 
 def _repository_locks(repository: Path, seen: Overview) -> Iterator[RepositoryLock]:
-    from components.launch import CHECKOUT_LOCK
+    from components.main_checkout import CHECKOUT_LOCK
 
     top = git.require_repository(repository)
     common = git.git_directory(top)

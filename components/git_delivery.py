@@ -1,0 +1,60 @@
+"""Git's part of handing work on: the commit of what was left, the push."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from components import git, git_command, git_history
+from components.errors import GitFailed
+from components.model import Task, Workspace
+from components.private_index import CONFIGURED
+from components.redact import plain, shorten
+from components.shelf import IDENTITY
+
+TITLE_LETTERS = 60
+TRAILER = "Agent-Runner-Task"
+
+
+def commit_tree(workspace: Workspace, head: str, tree: str, task: Task, claim: str) -> str:
+    """Put a tree on the workspace's branch as one commit upon `head`, and return it; files are not touched.
+
+    Repeating it after a crash changes nothing. Raises GitFailed where the branch has moved on since.
+    """
+    top, ref = workspace.path, f"refs/heads/{workspace.branch}"
+    with git_command.locked(git.git_directory(workspace.repository)) as lock:
+        tip = git.head_commit(top)
+        if tip != head and git_history.tree_of(top, tip) != tree:
+            raise GitFailed(f"branch {workspace.branch} has moved since the work on it was examined. Look at it.")
+        if tip == head:
+            words = ("commit-tree", "-p", head, "-m", _message(task, claim), tree)
+            made = git_command.run(top, *words, env={**CONFIGURED, **_author(top)}).stdout.decode().strip()
+            reason = f"commit: WIP of task {task.id}"
+            git_command.run(top, "update-ref", "-m", reason, ref, made, head, env=CONFIGURED, lock=lock)
+            tip = made
+        git_command.run(top, "reset", "--quiet", lock=lock)
+    return tip
+
+
+def push(workspace: Workspace, remote: str, commit: str) -> None:
+    """Bring a commit to the branch's name at a remote, never by force, unless it is there. Raises GitFailed."""
+    top, ref = workspace.repository, f"refs/heads/{workspace.branch}"
+    there = git_command.answer(top, "ls-remote", "--", remote, ref).partition("\t")[0]
+    if there != commit:
+        git_command.run(top, "push", "--quiet", "--no-verify", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
+
+
+def _message(task: Task, claim: str) -> str:
+    title = shorten(" ".join(plain(task.title).split()), TITLE_LETTERS) or f"task {task.id}"
+    return (
+        f"WIP: {title}\n\nLeft uncommitted by the agent and committed by its runner.\n\n"
+        f"{TRAILER}: {task.id}\nAgent-Runner-Claim: {claim}"
+    )
+
+
+def _author(top: Path) -> Mapping[str, str]:
+    """Return an author of ours where git is configured with none."""
+    known = all(
+        git_command.answer(top, "config", "--get", name, accepted=(0, 1)) for name in ("user.name", "user.email")
+    )
+    return {} if known else IDENTITY
