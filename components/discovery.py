@@ -16,7 +16,9 @@ from components.states import Level, Role
 
 PACKAGE = Path(__file__).parent
 CLAUDE = "claude"
+CODEX = "codex"
 VERSION = re.compile(r"v?(\d+\.\d+\.\d+[\w.+-]*)(?=\s|$)")
+CALLS_ITSELF_CLAUDE = re.compile(r"(?!<)[^<\x00-\x1f]*\bclaude\b", re.IGNORECASE)
 VERSION_SECONDS = 30.0  # measured: 0.1 s with a cold cache; the rest is for a machine that swaps
 PREFIX_LINE = re.compile(r"^\s*prefix\s*=\s*(.+?)\s*$", re.MULTILINE)
 NPM_SYSTEM = ("usr/local/bin", "usr/bin", "usr/local/lib/node_modules/.bin", "usr/lib/node_modules/.bin")
@@ -114,8 +116,34 @@ def find_command(argv: tuple[str, ...], path: str) -> None:
         raise AgentMissing(f"AGENT_COMMAND: there is no program {argv[0]!r}; install it, or correct agent_command")
 
 
+def find_codex(configured: Path | None, path: str) -> Path:
+    """Return the Codex CLI: the configured one, or the first on `path`. Raises AgentMissing."""
+    if configured is not None:
+        if not _is_program(configured):
+            raise AgentMissing(f"codex_path = {str(configured)!r} is not an executable file; correct or remove it")
+        return configured
+    found = shutil.which(CODEX, path=path)
+    if found is None:
+        raise AgentMissing(
+            "executor = codex: the Codex CLI is not installed; install it with `npm install -g @openai/codex`, or name"
+            f" it by codex_path. Looked for it on PATH: {path}"
+        )
+    return Path(found)
+
+
+def find_sdk(claude: Path | None) -> None:
+    """See that the Claude Agent SDK is there, and the CLI that it is to use (None: its own). Raises AgentMissing."""
+    if importlib.util.find_spec("claude_agent_sdk") is None:
+        raise AgentMissing(
+            "executor = claude_sdk: the Claude Agent SDK is not installed beside the runner; install it with"
+            " `pip install claude-agent-sdk`"
+        )
+    if claude is not None and not _is_program(claude):
+        raise AgentMissing(f"claude_path = {str(claude)!r} is not an executable file. {INSTALL}")
+
+
 def claude_version(path: Path, environ: Mapping[str, str] | None = None, *, timeout: float = VERSION_SECONDS) -> str:
-    """Return the version that a Claude CLI tells of itself, such as "2.1.329".
+    """Return the version that a Claude CLI tells of itself, such as "2.1.329", or its line where that is no number.
 
     `environ` is what it sees (default: what we see); it gets `timeout` seconds. Raises AgentMissing with the reason
     when it cannot be started, hangs, fails or tells no version.
@@ -130,6 +158,8 @@ def claude_version(path: Path, environ: Mapping[str, str] | None = None, *, time
         said = _first_line(told.stderr) or _first_line(told.stdout)
         raise AgentMissing(f"{path} --version failed with exit code {told.exit_code}: {said!r}. {INSTALL}")
     match = VERSION.match(_first_line(told.stdout))
+    if match is None and CALLS_ITSELF_CLAUDE.match(said := _first_line(told.stdout)):
+        return said
     if match is None:
         raise AgentMissing(f"{path} --version told no version but {_first_line(told.stdout)!r}. {INSTALL}")
     return match[1]

@@ -67,16 +67,28 @@ class Outfitter:
     def _executor(self, config: Config, environment: Mapping[str, str]) -> Executor:
         """Find the agent's program and see that it starts."""
         settings = {name: getattr(config, name) for name in BY_NAME}
-        if config.executor != "claude":
-            if config.executor == "command":
-                discovery.find_command(config.agent_command, environment.get("PATH", os.defpath))
-            return executors.find(config.executor, settings)
+        path = environment.get("PATH", os.defpath)
+        match config.executor:
+            case "claude":
+                self._refuse_root(config, environment)
+                settings["claude_path"] = self._claude(config, environment)
+            case "claude_sdk":
+                self._refuse_root(config, environment)
+                discovery.find_sdk(config.claude_path)
+            case "codex":
+                settings["codex_path"] = discovery.find_codex(config.codex_path, path)
+            case "command":
+                discovery.find_command(config.agent_command, path)
+        return executors.find(config.executor, settings)
+
+    @staticmethod
+    def _refuse_root(config: Config, environment: Mapping[str, str]) -> None:
+        """Say before a task is taken what the CLI would say of each. Raises ConfigError."""
         if config.permission_mode == "bypassPermissions" and os.geteuid() == 0 and environment.get("IS_SANDBOX") != "1":
             raise ConfigError(
                 "permission_mode = bypassPermissions: the Claude CLI refuses it for root, as nothing would hold it;"
                 " run as another user, choose another mode, or set `sandbox: true` if this machine is one"
             )
-        return executors.find("claude", {**settings, "claude_path": self._claude(config, environment)})
 
     def _claude(self, config: Config, environment: Mapping[str, str]) -> Path:
         """Find the Claude CLI, and tell its version."""

@@ -149,7 +149,11 @@ def program(tmp_path: Path, text: str) -> Path:
 
 
 def test_the_version_is_told_without_its_decoration(tmp_path: Path):
-    for said, version in (("2.1.329 (Claude Code)", "2.1.329"), ("v3.0.0-beta.1", "3.0.0-beta.1")):
+    for said, version in (
+        ("2.1.329 (Claude Code)", "2.1.329"),
+        ("v3.0.0-beta.1", "3.0.0-beta.1"),
+        ("Claude Code, the autumn release", "Claude Code, the autumn release"),
+    ):
         assert discovery.claude_version(program(tmp_path, f"#!/bin/sh\necho '{said}'\n")) == version
 
 
@@ -157,6 +161,7 @@ def test_the_version_is_told_without_its_decoration(tmp_path: Path):
     ("text", "words"),
     [
         ("#!/bin/sh\necho '<html>not 1.2.3</html>'\n", "told no version but '<html>not 1.2.3</html>'"),
+        ("#!/bin/sh\necho '<html>claude</html>'\n", "told no version"),
         ("#!/bin/sh\n", "told no version but ''"),
         ("#!/bin/sh\nprintf '\\033[2J\\377'\n", "told no version"),
         ("#!/bin/sh\necho 'needs a newer libc' >&2\nexit 3\n", "exit code 3: 'needs a newer libc'"),
