@@ -25,26 +25,31 @@ CREDENTIALS = (
     "CODEX_API_KEY",
 )
 DIGEST_LETTERS = 16
+LARGEST = 1e12
 
 
 def place(tools: Tools, told: float, reason: Reason) -> float:
     """Have all agents of this account wait, and return until when, in seconds since 1970.
 
     `told` is when the limit ends, 0 where nobody said so: then each hold is twice as long as the one before it, until
-    `lift` ends the row.
+    `lift` ends the row. A hold that lasts longer stays.
     """
     path = path_of(tools)
-    times = int(_read(path).get("times", 0))
-    until = policy.wait_until(told, times, time.time())
     durable.make_directory(path.parent)
-    data = {"until": until, "reason": reason.value, "times": times + 1, "agent_id": tools.config.agent_id}
-    durable.write(path, json.dumps(data).encode())
-    return until
+    with durable.locked(path.with_suffix(".flock")):
+        times = int(_read(path).get("times", 0))
+        ends = max(until(tools), policy.wait_until(told, times, time.time()))
+        data = {"until": ends, "reason": reason.value, "times": times + 1, "agent_id": tools.config.agent_id}
+        durable.write(path, json.dumps(data).encode())
+    return ends
 
 
 def lift(tools: Tools) -> None:
     """End the hold: the account was seen to work."""
-    path_of(tools).unlink(missing_ok=True)
+    path = path_of(tools)
+    if path.exists():
+        with durable.locked(path.with_suffix(".flock")):
+            path.unlink(missing_ok=True)
 
 
 def until(tools: Tools) -> float:
@@ -79,4 +84,8 @@ def _read(path: Path) -> dict[str, float]:
     except (OSError, ValueError):
         return {}
     kept = data if isinstance(data, dict) else {}
-    return {name: kept[name] for name in ("until", "times") if isinstance(kept.get(name), int | float)}
+    return {name: float(kept[name]) for name in ("until", "times") if _is_sane(kept.get(name))}
+
+
+def _is_sane(number: object) -> bool:
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < LARGEST  # NaN is not

@@ -7,6 +7,7 @@ name, so entering it again after a crash changes nothing.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from components.model import Held, Task
 from components.tools import Tools
 
 DAYS_KEPT = 40
+MOST_USD = 1e9
 WARN_AT = 0.8
 """The part of a limit at which a warning is given."""
 
@@ -24,6 +26,8 @@ WARN_AT = 0.8
 def note(tools: Tools, held: Held, run_name: str, cost_usd: float) -> None:
     """Enter what a run has cost."""
     path = _path(tools)
+    if path.exists() and not _is_whole(path):
+        tools.ui.warning(f"{path} cannot be read; it is kept as {durable.quarantine(path)}, and counting begins anew")
     days = _read(path)
     if any(run_name in runs for runs in days.values()):
         return
@@ -39,20 +43,20 @@ def note(tools: Tools, held: Held, run_name: str, cost_usd: float) -> None:
 def left_today(tools: Tools) -> float | None:
     """Return what the agent may still cost today, in USD; None where no limit is set."""
     limit = tools.config.daily_budget_usd
-    return None if limit is None else max(0.0, limit - _sum(_read(_path(tools)).get(_today(), {})))
+    return None if limit is None else _left(limit, _sum(_read(_path(tools)).get(_today(), {})))
 
 
 def of_task(tools: Tools, task: Task) -> float:
     """Return what all agents of this machine have spent on a task, in USD."""
     name = _name(task)
     days = (runs for file in tools.config.home.glob("spend/*.json") for runs in _read(file).values())
-    return sum(float(run["usd"]) for runs in days for run in runs.values() if run["task"] == name)
+    return math.fsum(run["usd"] for runs in days for run in runs.values() if run["task"] == name)
 
 
 def left_of_task(tools: Tools, task: Task) -> float | None:
     """Return what may still be spent on a task, in USD; None where no limit is set."""
     limit = tools.config.task_budget_usd
-    return None if limit is None else max(0.0, limit - of_task(tools, task))
+    return None if limit is None else _left(limit, of_task(tools, task))
 
 
 def too_dear(tools: Tools, task: Task) -> str:
@@ -91,7 +95,19 @@ def _name(task: Task) -> str:
 
 
 def _sum(runs: dict[str, Any]) -> float:
-    return float(sum(run["usd"] for run in runs.values()))
+    return math.fsum(run["usd"] for run in runs.values())
+
+
+def _left(limit: float, spent: float) -> float:
+    """Return what is left, in whole millionths: eight dimes are no less than 80 cents."""
+    return max(0.0, round(limit - spent, 6))
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -104,5 +120,6 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 def _runs(runs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, run in runs.items() if isinstance(runs, dict) else ():
-        if isinstance(run, dict) and isinstance(run.get("usd"), int | float):
-            yield name, {"task": str(run.get("task")), "usd": float(run["usd"])}
+        usd = run.get("usd") if isinstance(run, dict) else None
+        if isinstance(usd, int | float) and 0 <= usd < MOST_USD:  # which NaN is not
+            yield name, {"task": str(run.get("task")), "usd": float(usd)}
