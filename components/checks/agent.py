@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from components import agent_environment, claude_version, discovery, executors
 from components.checks import Check, Finding, Installation, ok, problem, problem_of, warning
@@ -13,13 +14,23 @@ from components.errors import RunnerError
 from components.states import Role
 
 VERSION_SECONDS = 10.0
+NAMING = frozenset({"executor", "agent_command", "claude_path", "codex_path"})
+"""Settings that name the program."""
 ROOT = 0
 UNGUARDED = ("--dangerously-skip-permissions", "bypassPermissions", "--permission-mode=bypassPermissions")
 """Words on a command line by which the Claude CLI asks for no permission; as root it then refuses to start."""
 
 
 def program(installation: Installation) -> Iterator[Finding]:
-    """Is the agent's program there, and does it start?"""
+    """Is the agent's program there, and does it start, also the one of tasks that want another?"""
+    yield from _program(installation)
+    for name, section in installation.config.tasks.items():
+        if NAMING.intersection(section):
+            theirs = replace(installation, config=installation.config.for_sections(name))
+            yield from (replace(found, seen=f"tasks.{name}: {found.seen}") for found in _program(theirs))
+
+
+def _program(installation: Installation) -> Iterator[Finding]:
     config = installation.config
     if config.executor == "claude":
         yield _claude(installation)

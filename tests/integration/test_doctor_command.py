@@ -356,6 +356,20 @@ def test_a_command_that_is_not_there_is_a_problem(patient: Patient) -> None:
     assert told[1] == "AGENT_COMMAND starts 'no-such-agent': it is not on the PATH"
 
 
+def test_the_program_of_some_tasks_only_is_looked_for_too(patient: Patient) -> None:
+    command = patient.environ.pop("AGENT_COMMAND")
+    file = patient.home / "config.yaml"
+    file.write_text(
+        f"agent_command: {command}\ntasks: {{major: {{agent_command: [no-such-agent]}}, junior: {{grace: 3}}}}\n"
+    )
+    file.chmod(0o600)
+
+    found = patient.findings(code=1)["agent"]
+
+    assert [one["judgement"] for one in found] == ["ok", "problem"]
+    assert found[1]["seen"] == "tasks.major: AGENT_COMMAND starts 'no-such-agent': it is not on the PATH"
+
+
 def claude(patient: Patient, version: str) -> dict[str, str]:
     """Put a Claude CLI of this version on the search path."""
     place = patient.directory / "bin"
