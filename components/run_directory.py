@@ -9,6 +9,7 @@ runs/<task>-<claim>-<attempt>/   0700
   alive       locked by shim and agent: the kernel frees it when both are gone
   watched     locked by the daemon that looks after the run
   exit        how it ended: 256 bytes, PENDING until then
+  stopped_for why the runner had it stopped, where it did
 ```
 """
 

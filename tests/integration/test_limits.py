@@ -7,7 +7,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from components.states import Reason
 from components.stop_order import StopOrder
 from tests.bench import Bench
 from tests.descendants import nobody_lives
+from tests.pm_server import PmServer
+from tests.runner import Runner
 from tests.waiting import until
 
 
@@ -246,7 +248,7 @@ def test_the_reason_outlives_a_runner_that_dies_after_the_stop(bench: Bench) -> 
 def test_the_reason_holds_where_the_shim_was_killed_too(bench: Bench) -> None:
     tools = bench.tools()
     run = bench.start("tell(messages=1)\nstay()", tools)
-    until(run.pids, "the agent")
+    until(lambda: run.out.stat().st_size, "its line")
     os.kill(run.pids()["shim"].pid, 9)
     stop_order.give(run, StopOrder(Reason.MEMORY_LIMIT, "too much"))
 
@@ -257,7 +259,7 @@ def test_an_agent_without_its_shim_is_attended_at_rest_and_held_to_its_limits(be
     """A killed shim stays our zombie, whose descriptor is readable for ever: the wait turned into a busy loop."""
     tools = bench.tools(silence_timeout=3)
     run = bench.start("tell(messages=1)\nstay()", tools)
-    until(run.pids, "the agent")
+    until(lambda: run.out.stat().st_size, "its line")
     os.kill(run.pids()["shim"].pid, 9)
     before = time.process_time()
 
@@ -356,6 +358,22 @@ def test_a_killed_run_costs_what_the_transcript_says_of_this_run(bench: Bench, t
     verdict = bench.see_through(f"open({str(record)!r}, 'a').write('1.0\\n2.0\\n')\nos.kill(os.getpid(), 9)")
 
     assert (verdict.reason, verdict.cost_usd) == (Reason.KILLED, 3.0)
+
+
+def test_the_daemon_resumes_a_stalled_agent_and_parks_the_task_at_last(
+    runner: Callable[..., Runner], pm: PmServer
+) -> None:
+    task = pm.api.task("Hangs")
+    one = runner("wait")
+
+    ended = one.run("--single-task", HEADLESS_PM_SILENCE_TIMEOUT="0.8", HEADLESS_PM_MAX_ATTEMPTS="2")
+
+    now = pm.api.look(task["id"])
+    assert ended.returncode == 1, ended.stdout
+    assert (now["status"], now["locked_by"]) == ("pending", None)
+    assert "stalled: the agent stood still and was ended: it was silent between tool calls for" in now["notes"]
+    assert "raise silence_timeout or tool_timeout" in now["notes"]
+    assert one.starts() == 2
 
 
 def test_what_is_told_of_a_run_has_no_secret_in_it(bench: Bench) -> None:
