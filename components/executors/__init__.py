@@ -12,16 +12,22 @@ from components.model import AgentResult, ExitRecord
 from components.ports import Executor
 
 ENTRY_POINTS = "agent_runner.executors"
+SOCKET = ("name", "resumes_by", "command", "listener", "usage")
+"""What `ports.Executor` asks for."""
 
 
 def find(name: str, settings: Mapping[str, Any]) -> Executor:
-    """Return the executor of that name, made with its settings. Raises ConfigError naming the known ones."""
+    """Return the executor of that name, made with its settings.
+
+    `settings` has every setting by its name. Raises ConfigError for a name that is not known, naming those that are,
+    and for an executor of another package that cannot be made.
+    """
     built_in = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
     if name in built_in:
         return cast("Executor", import_module(f"components.executors.{name}").make(settings))
     third_party = _third_party()
     if name in third_party:
-        return cast("Executor", third_party[name].load()(settings))
+        return _made_by(third_party[name], settings)
     known = ", ".join(sorted({*built_in, *third_party}))
     raise ConfigError(f"executor: {name!r} is not known; choose one of {known}")
 
@@ -32,6 +38,23 @@ def heard(executor: Executor, lines: Iterable[bytes], exit_record: ExitRecord | 
     for line in lines:
         listener.hear(line)
     return listener.result(exit_record)
+
+
+def _made_by(point: Any, settings: Mapping[str, Any]) -> Executor:
+    """Make the executor of another package, whose code may do anything."""
+    place = f"executor: {point.name!r} ({point.value} of {point.dist.name if point.dist else 'an unknown package'})"
+    try:
+        executor = point.load()(settings)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{place} cannot be made: {type(error).__name__}: {error}; mend or remove the package"
+        ) from error
+    missing = [part for part in SOCKET if not hasattr(executor, part)]
+    if missing:
+        raise ConfigError(f"{place} is no executor: it lacks {', '.join(missing)}; see docs/executors.md")
+    return cast("Executor", executor)
 
 
 def _third_party() -> Mapping[str, Any]:

@@ -1,0 +1,189 @@
+"""Hears what the Claude CLI prints, message by message, in memory that does not grow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from components import claude_messages, claude_prices, claude_results
+from components.claude_messages import Message, mapping, mappings, name, text
+from components.claude_results import Results
+from components.model import AgentResult, ExitRecord, Progress
+
+SYNTHETIC = "<synthetic>"
+"""The model of an answer that the CLI made up itself, to tell of an error."""
+HEARTBEATS = frozenset({b"tool_progress", b"keep_alive", b"control_request", b"control_response"})
+HEARTBEATS_OF_THE_SYSTEM = frozenset({b"api_retry", b"status", b"heartbeat", b"keep_alive", b"ui_invalidate"})
+"""Messages that prove no more than that the CLI's process lives."""
+OPEN_TOOLS = 256
+"""Of more tool calls without a result the oldest are forgotten."""
+LAST_TEXT = 2000
+ENVELOPE_BYTES = 500
+TOKENS_PER_BYTE = 0.25
+"""For the estimate of what an answer cost: while it runs the CLI does not tell its length."""
+MESSAGE_ID = re.compile(rb'"id"\s*:\s*"(msg_[\w-]{1,100})"')
+TELLING = re.compile(rb'"(?:tool_use|error|<synthetic>)"')
+"""What must be read at once where a block of an answer holds it."""
+
+
+class ClaudeListener:
+    """Hears the CLI's messages: there may be several results, and only the last one counts."""
+
+    def __init__(self) -> None:
+        self._results = Results()
+        self._messages = self._turns = self._tool_calls = 0
+        self._open: dict[str, tuple[str, str]] = {}
+        self._background: tuple[str, ...] = ()
+        self._has_begun = False
+        self._answer = self._asker = ""
+        self._answer_id = b""
+        self._answer_price = self._estimated_usd = 0.0
+        self._model = self._session_id = self._error = self._last_text = ""
+        self._unread = b""
+        self._wait_until = 0.0
+        self._readers: Mapping[bytes, Callable[[bytes, bytes, Message], None]] = {
+            b"assistant": self._hear_answer,
+            b"user": self._hear_tool_results,
+            b"result": self._hear_result,
+            b"system": self._hear_system,
+            b"stream_event": self._hear_piece,
+            b"rate_limit_event": self._hear_limit,
+        }
+
+    def hear(self, line: bytes) -> None:
+        """Take one line."""
+        kind, subtype, message = claude_messages.look(line)
+        if not kind or kind in HEARTBEATS or subtype in HEARTBEATS_OF_THE_SYSTEM:
+            return
+        self._messages += 1
+        reader = self._readers.get(kind)
+        if reader is not None:
+            reader(line, subtype, message)
+
+    def progress(self) -> Progress:
+        """Return how far the agent is; its cost is an estimate for what no result has told yet."""
+        tools = [tool for tool, _ in self._open.values()] or list(self._background)
+        return Progress(
+            messages=self._messages,
+            turns=self._turns,
+            tool_calls=self._tool_calls,
+            tool=tools[-1] if tools else "",
+            cost_usd=self._results.used.cost_usd + self._estimated_usd,
+            last_text=self._said_last(),
+            session_id=self._session_id,
+            has_result=self._results.last is not None and not self._has_begun and not self._background,
+        )
+
+    def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
+        """Return what the last `result` message says; the exit code says nothing that it does not."""
+        del exit_record
+        told = self._results.told()
+        if told is None:
+            return None
+        return replace(
+            told,
+            model=told.model or self._model,
+            session_id=told.session_id or self._session_id,
+            tool_calls=self._tool_calls,
+            cost_usd=told.cost_usd + self._estimated_usd,
+            error=self._error,
+            wait_until=self._wait_until,
+            is_unfinished=self._has_begun,
+        )
+
+    def _hear_answer(self, line: bytes, subtype: bytes, message: Message) -> None:
+        """Take one block of an answer. Further blocks that call no tool are read when somebody asks for them."""
+        del subtype
+        self._has_begun = True
+        if self._is_more_of_the_answer(line):
+            self._unread = line
+        else:
+            self._read_block(message or claude_messages.parse(line))
+        self._estimated_usd += max(0, len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * self._answer_price
+
+    def _is_more_of_the_answer(self, line: bytes) -> bool:
+        found = MESSAGE_ID.search(line)
+        if found is None or found[1] != self._answer_id or len(line) > claude_messages.LONG_BYTES:
+            return False
+        return TELLING.search(line) is None
+
+    def _read_block(self, message: Message) -> None:
+        body = mapping(message.get("message"))
+        parent = name(message.get("parent_tool_use_id"))
+        if body.get("model") == SYNTHETIC or "error" in message:
+            self._error = name(message.get("error"))
+        if body.get("model") != SYNTHETIC and (body.get("id") != self._answer or parent != self._asker):
+            self._begin_answer(body, parent)
+        for block in mappings(body.get("content")):
+            self._read_content(block, parent)
+
+    def _begin_answer(self, body: Message, parent: str) -> None:
+        """Count an answer that was not heard of; whoever it is from has had the results of all its tools."""
+        self._answer, self._asker, self._error = name(body.get("id")), parent, ""
+        self._answer_id = self._answer.encode()
+        if self._open:
+            self._open = {call: tool for call, tool in self._open.items() if tool[1] != parent}
+        model = name(body.get("model"))
+        if not parent:
+            self._turns += 1
+            self._model = model or self._model
+        usage = claude_prices.usage_of(mapping(body.get("usage")), model)
+        self._answer_price = claude_prices.OUTPUT * claude_prices.price(model)
+        self._estimated_usd += usage.cost_usd
+
+    def _read_content(self, block: Message, parent: str) -> None:
+        kind = block.get("type")
+        if kind == "tool_use":
+            self._tool_calls += 1
+            self._open[name(block.get("id"))] = (name(block.get("name")), parent)
+            if len(self._open) > OPEN_TOOLS:
+                del self._open[next(iter(self._open))]
+        elif kind == "text" and not parent:
+            self._last_text, self._unread = text(block.get("text"))[-LAST_TEXT:], b""
+
+    def _said_last(self) -> str:
+        """Return the last text, after reading the line that was put off."""
+        if self._unread:
+            body = mapping(claude_messages.parse(self._unread).get("message"))
+            self._unread = b""
+            for block in mappings(body.get("content")):
+                self._read_content(block, self._asker)
+        return self._last_text
+
+    def _hear_tool_results(self, line: bytes, subtype: bytes, message: Message) -> None:
+        del subtype, message
+        if self._open:
+            for call in claude_messages.finished_tools(line):
+                self._open.pop(call, None)
+
+    def _hear_result(self, line: bytes, subtype: bytes, message: Message) -> None:
+        del subtype
+        message = message or claude_messages.parse(line)
+        if not message:
+            return  # torn: it was not told
+        self._results.add(message)
+        self._session_id = name(message.get("session_id")) or self._session_id
+        self._estimated_usd, self._has_begun = 0.0, False
+        self._open.clear()
+
+    def _hear_system(self, line: bytes, subtype: bytes, message: Message) -> None:
+        if subtype == b"init":
+            self._has_begun = True
+            message = message or claude_messages.parse(line)
+            self._session_id = name(message.get("session_id")) or self._session_id
+            self._model = name(message.get("model")) or self._model
+        elif subtype == b"permission_denied":
+            self._results.deny(name((message or claude_messages.parse(line)).get("tool_name")))
+        elif subtype == b"background_tasks_changed":
+            tasks = mappings((message or claude_messages.parse(line)).get("tasks"))
+            self._background = tuple(name(task.get("task_type")) or "task" for task in tasks[:OPEN_TOOLS])
+
+    def _hear_piece(self, line: bytes, subtype: bytes, message: Message) -> None:
+        del line, subtype, message
+        self._has_begun = True
+
+    def _hear_limit(self, line: bytes, subtype: bytes, message: Message) -> None:
+        del subtype
+        info = mapping((message or claude_messages.parse(line)).get("rate_limit_info"))
+        self._wait_until = claude_results.reset_time(info)
