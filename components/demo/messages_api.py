@@ -34,6 +34,12 @@ def error(fault: Fault, model: str) -> tuple[int, dict[str, Any]]:
     return status, {"type": "error", "error": {"type": kind, "message": message.format(model=model)}}
 
 
+def headers(fault: Fault) -> dict[str, str]:
+    """Return the headers that say of a fault when to come again."""
+    told = {name: str(value) for name, value in fault.headers.items()}
+    return told if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}", **told}
+
+
 def message(turn: Turn, asked: Conversation) -> dict[str, Any]:
     """Return a turn as a whole message."""
     content = [{"type": "text", "text": _fill(turn.text, asked)}] if turn.text else []

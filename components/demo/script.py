@@ -43,13 +43,15 @@ class Fault:
     `name` is an HTTP status, `credit` (400, balance too low), `hang` (no answer for `seconds`, then the connection is
     closed), `slow` (`seconds` between two pieces of the stream), `cut` (closed in the middle of the stream) or
     `malformed` (events that are no JSON). The last three only touch streamed answers, as the real API's do.
-    `times` is how many requests of the turn meet it; None is all. `retry_after` is the header's value in seconds.
+    `times` is how many requests of the turn meet it; None is all. `retry_after` is the header's value in seconds;
+    `headers` are further ones of an answer that is an error, such as `anthropic-ratelimit-unified-reset`.
     """
 
     name: str
     times: int | None = None
     seconds: float = 3600.0
     retry_after: float | None = None
+    headers: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _parse_fault(data: object, place: str) -> Fault | None:
     if data is None:
         return None
     given = data if isinstance(data, dict) else {"name": data}
-    _refuse_unknown(given, {"name", "times", "seconds", "retry_after"}, f"{place}, fault")
+    _refuse_unknown(given, {"name", "times", "seconds", "retry_after", "headers"}, f"{place}, fault")
     name = str(given.get("name"))
     if name not in FAULTS:
         raise ConfigError(f"{place}: the fault is {name!r}; choose one of {', '.join(sorted(FAULTS))}")

@@ -146,7 +146,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault and fault.name not in STREAM_FAULTS:
             status, body = messages_api.error(fault, asked.model)
-            self._send(status, body, {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"})
+            self._send(status, body, messages_api.headers(fault))
         elif asked.stream:
             self._stream(messages_api.message(turn, asked), fault)
         else:
