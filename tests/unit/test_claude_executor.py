@@ -73,6 +73,45 @@ def test_limits_are_passed_on_when_they_are_set() -> None:
     assert "--max-turns" not in EXECUTOR.command(RUN).argv
 
 
+def test_everything_that_may_be_configured_reaches_the_cli() -> None:
+    asked = replace(
+        RUN,
+        fallback_model="haiku",
+        disallowed_tools=("WebFetch",),
+        extra_directories=("/a", "/b"),
+        mcp_config="/mcp.json",
+        strict_mcp=False,
+        settings="/settings.json",
+        trust_repository=True,
+        append_system_prompt="- be brief",
+    )
+
+    argv = EXECUTOR.command(asked).argv
+
+    assert value_of(argv, "--fallback-model") == "haiku"
+    assert value_of(argv, "--disallowedTools") == "WebFetch"
+    assert [argv[i + 1] for i, word in enumerate(argv) if word == "--add-dir"] == ["/a", "/b"]
+    assert value_of(argv, "--mcp-config") == "/mcp.json"
+    assert "--strict-mcp-config" not in argv
+    assert value_of(argv, "--settings") == "/settings.json"
+    assert value_of(argv, "--setting-sources") == "user,project,local"
+    assert "--append-system-prompt=- be brief" in argv, "a value with a dash in front must not become a flag"
+
+
+def test_retries_and_waits_are_bounded_by_the_settings() -> None:
+    executor = executors.find("claude", {"claude_path": "/bin/claude", "api_retries": 2, "api_timeout": 30.0})
+
+    env = executor.command(RUN).env
+
+    assert (env["CLAUDE_CODE_MAX_RETRIES"], env["API_TIMEOUT_MS"]) == ("2", "30000")
+    assert env["CLAUDE_ENABLE_BYTE_WATCHDOG"] == "1"
+    assert env["CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"] == "30000"
+
+
+def test_the_smallest_budget_is_still_one() -> None:
+    assert value_of(EXECUTOR.command(replace(RUN, max_budget_usd=0.0)).argv, "--max-budget-usd") == "0.000001"
+
+
 def test_the_verdict_is_is_error_and_not_the_subtype() -> None:
     result = heard([line(type="result", subtype="success", is_error=True, result="API Error: 529")])
 
