@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import os
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components import journal_format, nearest_ids, text_file
+from components import execution_names, nearest_ids, text_file
 from components.branch_names import SHORT
 from components.errors import AmbiguousId, NotFound
+from components.execution_names import STATE_LIMIT, KnownExecution
 from components.model import Held, Verdict
 from components.nearest_ids import KnownId
 from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.states import Reason
 
-RUN = re.compile(r"(?P<task>.+)-(?P<short>[0-9a-f]{8})-(?P<attempt>[1-9][0-9]{0,8})")
-STATE_LIMIT = 64 << 20
-"""Bytes of a state file that are read."""
 STARTING_SECONDS = 30.0
 """How long an execution that was typed may have neither a journal nor a run."""
 
@@ -55,10 +53,10 @@ class ExecutionFiles:
     def runs(self) -> dict[int, RunDirectory]:
         """Return the run directories by attempt, in order: one listing, and no look into any."""
         found = {}
-        for name in _names(self.home / "runs"):
-            parts = RUN.fullmatch(name) if self.short_id in name else None
-            if parts and parts["short"] == self.short_id and self.task_id in ("", parts["task"]):
-                found[int(parts["attempt"])] = RunDirectory(self.home / "runs" / name)
+        for name in execution_names.names(self.home / "runs"):
+            parts = execution_names.parts_of(name) if self.short_id in name else None
+            if parts and parts[1] == self.short_id and self.task_id in ("", parts[0]):
+                found[parts[2]] = RunDirectory(self.home / "runs" / name)
         return dict(sorted(found.items()))
 
     def next_run(self, attempt: int) -> Path:
@@ -71,26 +69,24 @@ def find(home: Path, word: str) -> ExecutionFiles:
 
     Of several executions of a task it is the newest. Raises AmbiguousId, or NotFound with what is near.
     """
-    known = _known(home)
+    known = execution_names.known(home)
     word = word.strip().lower()
-    run = RUN.fullmatch(word)
-    word = run["short"] if run else word
-    found = [one for one in known if word in (one.id, one.short_id) and (not run or one.task_id == run["task"])]
+    task, short, _ = execution_names.parts_of(word) or ("", word, 0)
+    found = [one for one in known if short in (one.id, one.id[:SHORT]) and task in ("", one.task_id)]
     if not found:
         of_task = [one for one in known if word and one.task_id.lower() == word]
-        found = [max(of_task, key=lambda one: _when(known[one]))] if of_task else []
-    found = found or [one for one in known if word and _begins(one, word)]
+        found = [max(of_task, key=lambda one: _when(home, one))] if of_task else []
+    found = found or [one for one in known if word and _begins(home, one, word)]
     if len(found) > 1:
-        raise AmbiguousId(nearest_ids.candidates(word, _told(found, known)))
+        raise AmbiguousId(nearest_ids.candidates(word, _told(home, found)))
     if not found:
-        offer = nearest_ids.offer(word, _told(known, known)) or f"There is none in {home} (HEADLESS_PM_HOME)."
-        raise NotFound(f"no execution here has the id {word[:80]!r}. {offer}")
-    return _with_whole_id(found[0])
+        raise NotFound(f"no execution here has the id {word[:80]!r}. {_offer(home, known, word)}")
+    return _with_whole_id(_files(home, found[0]))
 
 
 def journal(files: ExecutionFiles) -> tuple[Path, Held] | None:
     """Return the living journal of an execution, None where it has none (any more)."""
-    return next((one for one in _journals(files.home) if one[1].claim.startswith(files.id)), None)
+    return next((one for one in execution_names.journals(files.home) if one[1].claim.startswith(files.id)), None)
 
 
 def last_entry(home: Path, claim: str) -> Held | None:
@@ -99,7 +95,7 @@ def last_entry(home: Path, claim: str) -> Held | None:
     living = journal(files)
     if living is not None:
         return living[1]
-    copies = (_journal(run.path / JOURNAL) for run in reversed(files.runs().values()))
+    copies = (execution_names.journal_at(run.path / JOURNAL) for run in reversed(files.runs().values()))
     return next((held for held in copies if held is not None and held.claim.startswith(claim)), None)
 
 
@@ -134,7 +130,7 @@ class Watch:
         stamp = _stamp(self.path)
         if stamp != self._stamp:
             self._stamp = stamp
-            held = _journal(self.path) if stamp else None
+            held = execution_names.journal_at(self.path) if stamp else None
             is_ours = held is not None and held.claim.startswith(self.files.id)
             self.last, self.path = (held, self.path) if is_ours else (self.last, None)
         return self.last if self.path else None
@@ -150,25 +146,14 @@ class Watch:
         return has_ended or not _is_fresh(self.files.directory)
 
 
-def _known(home: Path) -> dict[ExecutionFiles, Path]:
-    """Return the executions, each with the newest path that tells of it."""
-    known: dict[tuple[str, str], tuple[int, Path]] = {}
-    for name in _names(home / "runs"):
-        if parts := RUN.fullmatch(name):
-            key, attempt = (parts["task"], parts["short"]), int(parts["attempt"])
-            if attempt > known.get(key, (0, home))[0]:
-                known[key] = attempt, home / "runs" / name / "spec.json"
-    whole = {claim[:SHORT]: claim for claim in _names(home / "tasks") if journal_format.CLAIM.fullmatch(claim)}
-    found = {ExecutionFiles(home, whole.pop(short, short), task): path for (task, short), (_, path) in known.items()}
-    for path, held in _journals(home):
-        whole.pop(held.claim[:SHORT], None)
-        newest = found.pop(ExecutionFiles(home, held.claim[:SHORT], held.task.id), path)
-        found.setdefault(ExecutionFiles(home, held.claim, held.task.id), newest)
-    return {**found, **{ExecutionFiles(home, claim): home / "tasks" / claim for claim in whole.values()}}
+def _files(home: Path, one: KnownExecution) -> ExecutionFiles:
+    return ExecutionFiles(home, one.id, one.task_id)
 
 
-def _begins(one: ExecutionFiles, word: str) -> bool:
-    return one.id.startswith(word) or (word.startswith(one.id) and _with_whole_id(one).id.startswith(word))
+def _begins(home: Path, one: KnownExecution, word: str) -> bool:
+    return one.id.startswith(word) or (
+        word.startswith(one.id) and _with_whole_id(_files(home, one)).id.startswith(word)
+    )
 
 
 def _with_whole_id(one: ExecutionFiles) -> ExecutionFiles:
@@ -176,25 +161,10 @@ def _with_whole_id(one: ExecutionFiles) -> ExecutionFiles:
     if len(one.id) > SHORT:
         return one
     for run in one.runs().values():
-        held = _journal(run.path / JOURNAL)
+        held = execution_names.journal_at(run.path / JOURNAL)
         if held is not None and held.claim.startswith(one.id):
             return replace(one, id=held.claim)
     return one
-
-
-def _journals(home: Path) -> Iterator[tuple[Path, Held]]:
-    for name in _names(home / "locks"):
-        if name.startswith("agent-") and name.endswith(".lock"):
-            held = _journal(home / "locks" / name)
-            if held is not None:
-                yield home / "locks" / name, held
-
-
-def _journal(path: Path) -> Held | None:
-    try:
-        return journal_format.parse(text_file.read(path, limit=STATE_LIMIT).text.encode())
-    except (OSError, ValueError):
-        return None
 
 
 def _is_alive(run: RunDirectory) -> bool:
@@ -202,17 +172,33 @@ def _is_alive(run: RunDirectory) -> bool:
     return (run.path / "pids").exists() and run.state() is RunState.ALIVE
 
 
-def _told(found: Iterable[ExecutionFiles], known: Mapping[ExecutionFiles, Path]) -> list[KnownId]:
-    return [KnownId(one.short_id, one.task_id, _when(known[one])) for one in found]
+def _offer(home: Path, known: list[KnownExecution], word: str) -> str:
+    """Return the executions that may have been meant: those whose ids are like the word, else the newest."""
+    near = nearest_ids.near(word, (one.id[:SHORT] for one in known))
+    if near:
+        meant = sorted((one for one in known if one.id[:SHORT] in near), key=lambda one: near.index(one.id[:SHORT]))
+        return f"Near it:{nearest_ids.told(_told(home, meant))}"
+    newest = heapq.nlargest(nearest_ids.OFFERED, known, key=lambda one: _when(home, one))
+    listed = nearest_ids.told(_told(home, newest))
+    return f"The newest:{listed}" if newest else f"There is none in {home} (HEADLESS_PM_HOME)."
+
+
+def _told(home: Path, found: Iterable[KnownExecution]) -> list[KnownId]:
+    return [KnownId(one.id[:SHORT], one.task_id, _when(home, one)) for one in found]
+
+
+def _when(home: Path, one: KnownExecution) -> float:
+    return _changed_at(os.path.join(home, one.trace))  # noqa: PTH118
 
 
 def _is_fresh(directory: Path) -> bool:
-    return time.time() - _when(directory) < STARTING_SECONDS
+    return time.time() - _changed_at(directory) < STARTING_SECONDS
 
 
-def _when(path: Path) -> float:
+def _changed_at(path: Path | str) -> float:
+    """Return when a file changed last, in seconds since 1970; 0 for one that is not there."""
     with contextlib.suppress(OSError):
-        return path.stat().st_mtime
+        return os.stat(path).st_mtime  # noqa: PTH116
     return 0.0
 
 
@@ -222,10 +208,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
         status = path.stat()
         return status.st_ino, status.st_mtime_ns, status.st_size
     return None
-
-
-def _names(directory: Path) -> Iterable[str]:
-    try:
-        return os.listdir(directory)  # noqa: PTH208
-    except (FileNotFoundError, NotADirectoryError):
-        return ()

@@ -129,9 +129,7 @@ class LogView:
             self._has_messages = True
             yield from self._shaped(dialect.hear(message))
         elif message is None and self._has_messages and line.startswith(b'{"'):
-            yield Line(
-                Kind.NOTICE, f"a message that is torn or cannot be read ({len(line):,} bytes); see it with --raw"
-            )
+            yield Line(Kind.NOTICE, f"a message that is torn or cannot be read ({len(line):,} bytes)")
         else:
             yield from self.text(line, Kind.TEXT)
 

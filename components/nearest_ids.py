@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 CANDIDATES = 10
@@ -23,19 +25,20 @@ def candidates(word: str, known: Sequence[KnownId]) -> str:
     """Return what to say of an id that is the beginning of several."""
     newest = sorted(known, key=lambda one: -one.when)
     more = f"\n  and {len(newest) - CANDIDATES} more" if len(newest) > CANDIDATES else ""
-    listed = "".join(map(_told, newest[:CANDIDATES]))
+    listed = told(newest[:CANDIDATES])
     return f"{word!r} is the beginning of {len(known)} ids; type more of the one that is meant:{listed}{more}"
 
 
-def offer(word: str, known: Sequence[KnownId]) -> str:
-    """Return the ids that are most like a word, or else the newest ones; "" where there are none."""
+def near(word: str, short_ids: Iterable[str]) -> list[str]:
+    """Return the ids that are most like a word, best first; none where none is like it."""
     least = max(1.0, min(len(word), 8) / 2)
-    near = [one for one in known if _likeness(one.short_id, word) > least]
-    if near:
-        best = sorted(near, key=lambda one: (-_likeness(one.short_id, word), -one.when))
-        return "Near it:" + "".join(map(_told, best[:OFFERED]))
-    newest = sorted(known, key=lambda one: -one.when)
-    return "The newest:" + "".join(map(_told, newest[:OFFERED])) if newest else ""
+    alike = [(-likeness, one) for one in short_ids if (likeness := _likeness(one, word)) > least]
+    return [one for _, one in heapq.nsmallest(OFFERED, alike)]
+
+
+def told(known: Iterable[KnownId]) -> str:
+    """Return executions as lines, each with a newline before it."""
+    return "".join(map(_told, known))
 
 
 def _told(one: KnownId) -> str:
@@ -45,5 +48,5 @@ def _told(one: KnownId) -> str:
 
 def _likeness(one: str, word: str) -> float:
     """Return how many letters of two words are the same at the same place; those of the beginning count half more."""
-    same = [a == b for a, b in zip(one, word, strict=False)]
-    return sum(same) + [*same, False].index(False) / 2
+    same: list[bool] = [*map(operator.eq, one, word), False]
+    return sum(same) + same.index(False) / 2
