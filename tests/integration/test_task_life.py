@@ -67,12 +67,12 @@ def test_a_major_task_is_done_in_a_worktree_on_a_branch_of_its_own(runner: MakeR
 
 def test_r9_a_worktree_with_uncommitted_work_is_kept(runner: MakeRunner, pm: PmServer) -> None:
     pm.api.task("Build it", complexity="major")
-    one = runner("write")
+    one = runner("scribble", "fail")
 
     ended = one.run("--single-task")
 
-    kept = list((one.repository / ".worktrees").glob("*/work.txt"))
-    assert [path.read_text() for path in kept] == ["work of attempt 1\n"]
+    kept = list((one.repository / ".worktrees").glob("*/scribble.txt"))
+    assert [path.read_text() for path in kept] == ["not committed\n"]
     assert "is kept" in ended.stdout
 
 
