@@ -9,7 +9,17 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
-from components import claiming, durable, policy, process, reason_words, safekeeping, stop_order, transcript
+from components import (
+    claiming,
+    durable,
+    limit_words,
+    policy,
+    process,
+    reason_words,
+    safekeeping,
+    stop_order,
+    transcript,
+)
 from components.errors import Draining, SourceUnavailable, TaskTaken
 from components.hearing import Hearing
 from components.model import AgentResult, ExitRecord, Held, Usage, Verdict
@@ -19,6 +29,7 @@ from components.pulse import Pulse
 from components.redact import plain
 from components.run_directory import TRANSCRIPT_BEFORE, RunDirectory, RunState
 from components.signals import Intent
+from components.states import Reason
 from components.tools import Tools
 
 logger = logging.getLogger(__name__)
@@ -110,6 +121,8 @@ def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult |
         stderr=tools.redact(plain(run.first_words())),
         stopped_for=order.reason if order else None,
     )
+    if verdict.reason is Reason.RATE_LIMITED and result is not None and not verdict.wait_until:
+        verdict = replace(verdict, wait_until=limit_words.ends_at(result.text, run.out.stat().st_mtime))
     if order is None or verdict.reason is not order.reason:
         return verdict
     return replace(verdict, detail=reason_words.detail(verdict.reason, tools.redact(plain(order.detail))))

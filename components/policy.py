@@ -9,7 +9,14 @@ from components.model import AgentResult, ExitRecord, Verdict
 from components.reason_words import detail
 from components.states import Reason, Role, TaskStatus
 
-QA_VERDICT = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(PASSED|REJECTED|FAILED)\b", re.IGNORECASE | re.MULTILINE)
+QA_PASSED = re.compile(r"[\s>*_`#-]*QA:[\s*_`]*PASSED[\s*_`.!]*", re.IGNORECASE)
+"""All of the last line: within a sentence, or before one, the words are quoted, announced or taken back."""
+QA_REJECTED = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(REJECTED|FAILED)\b(?!\W*<)", re.IGNORECASE | re.MULTILINE)
+"""Anywhere: the reason may go on for lines. The line of the prompt that shows its form (`<why>`) is none."""
+QA_IN_JSON = re.compile(r'"(?:qa|verdict)"\s*:\s*"(PASSED|REJECTED|FAILED)\b', re.IGNORECASE)
+"""A field of a message in JSON, with which the text ends."""
+UNUSABLE_SESSION = re.compile(r"No conversation found with session ID|Session ID \S+ is already in use")
+"""What the agent says on its error output, and nothing else, where its session cannot be used by this id."""
 BY_EXIT_CODE = "exit_code"
 """The subtype of a result that is no more than an exit code."""
 BACKOFF_SECONDS = 30.0
@@ -156,7 +163,7 @@ def judge(
     `record` is None where the shim was killed before it could write; `result` is None where the agent said nothing.
     `stopped_for` is the limit for which the runner had it stopped.
     """
-    reason = _reason(record, result, stopped_for)
+    reason = _reason(record, result, stopped_for, stderr)
     if reason is Reason.SUCCEEDED and role == Role.QA and result:
         reason = _qa_verdict(result)
     said = result.text if result and result.text else stderr
@@ -171,7 +178,7 @@ def judge(
     )
 
 
-def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: Reason | None) -> Reason:
+def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: Reason | None, stderr: str) -> Reason:
     if result is not None and not result.is_error and not result.is_unfinished:
         return Reason.SUCCEEDED
     if record is None:
@@ -179,7 +186,7 @@ def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: 
     if record.why is not None:
         return stopped_for or STOPPED_FOR.get(record.why, Reason.AGENT_MISSING)
     if result is None or not result.is_error:
-        return _silent_end(record)
+        return _silent_end(record, stderr if result is None else "")
     return _said_failure(result)
 
 
@@ -204,23 +211,27 @@ def _silence(record: ExitRecord | None) -> str:
     return f"it ended with {ended} and told no result"
 
 
-def _silent_end(record: ExitRecord) -> Reason:
+def _silent_end(record: ExitRecord, stderr: str) -> Reason:
     if record.exit_code == 127:
         return Reason.AGENT_MISSING
     if record.signal is not None or record.exit_code in KILLED_CODES:
         return Reason.KILLED
-    return Reason.AGENT_FAILED
+    return Reason.SESSION_LOST if UNUSABLE_SESSION.search(stderr) else Reason.AGENT_FAILED
 
 
 def _qa_verdict(result: AgentResult) -> Reason:
-    """Return what the last verdict in QA's message says; the prompt asks for one as the last line.
+    """Return what QA's message says; the prompt asks for the verdict as the last line.
 
     A program that speaks by its exit code alone has said by it that the work passed.
     """
-    verdicts = QA_VERDICT.findall(result.text)
-    if not verdicts:
-        return Reason.SUCCEEDED if result.subtype == BY_EXIT_CODE else Reason.NO_VERDICT
-    return Reason.SUCCEEDED if verdicts[-1].upper() == "PASSED" else Reason.REJECTED
+    lines = [line for line in result.text.splitlines() if line.strip(" \t`*_")]
+    last = lines[-1] if lines else ""
+    if QA_PASSED.fullmatch(last):
+        return Reason.SUCCEEDED
+    in_json = QA_IN_JSON.findall(result.text) if last.rstrip().endswith("}") else []
+    if QA_REJECTED.search(result.text) or (in_json and in_json[-1].upper() != "PASSED"):
+        return Reason.REJECTED
+    return Reason.SUCCEEDED if in_json or result.subtype == BY_EXIT_CODE else Reason.NO_VERDICT
 
 
 def action(reason: Reason, tries: int, max_attempts: int) -> Action:

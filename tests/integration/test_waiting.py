@@ -91,7 +91,7 @@ def test_a_hold_is_private_and_holds_no_secret(runner: MakeRunner, pm: PmServer)
     one.start("--single-task")
     until(lambda: one.said("goes on at"), "the wait")
 
-    (hold,) = (one.home / "accounts").iterdir()
+    (hold,) = (one.home / "accounts").glob("*.json")
 
     assert hold.stat().st_mode & 0o777 == 0o600
     assert json.loads(hold.read_text())["reason"] == "rate_limited"
@@ -128,3 +128,26 @@ def test_a_day_whose_budget_is_spent_takes_nothing_more(runner: MakeRunner, pm: 
     assert "budget is spent" in again.stdout
     assert len(claude.ledger()) == 1
     assert sorted(pm.api.look(task["id"])["status"] for task in tasks) == ["created", "dev_done"]
+
+
+def test_a_limit_told_in_words_is_understood(runner: MakeRunner, pm: PmServer) -> None:
+    pm.api.task("Wait for it")
+    one = runner()
+    claude = FakeClaude(
+        one,
+        """
+        def play(cli):
+            cli.begin()
+            if cli.life == 1:
+                cli.end("You've hit your session limit. Try again in 3 seconds", is_error=True)
+                return 1
+            cli.work()
+            cli.end()
+        """,
+    )
+
+    ran = one.run("--single-task")
+
+    assert ran.returncode == 0, ran.stdout
+    first, second = claude.ledger()
+    assert 2 < second["at"] - first["at"] < 15

@@ -254,7 +254,7 @@ def test_a_key_that_would_cross_a_network_in_the_clear_is_warned_of(place: Place
 
 
 def test_a_misspelt_variable_is_warned_of(place: Place):
-    (warning,) = place.load(HEADLESS_PM_CLAUDE_TIMEOT="5", HEADLESS_PM_STORE="x").warnings
+    (warning,) = place.load(HEADLESS_PM_CLAUDE_TIMEOT="5", HEADLESS_PM_PORT="x").warnings
 
     assert "did you mean HEADLESS_PM_CLAUDE_TIMEOUT?" in warning
 

@@ -98,3 +98,31 @@ def test_a_lost_claim_sets_no_status_at_all() -> None:
 def test_r14_the_backoff_doubles_and_is_capped() -> None:
     assert [policy.backoff(times) for times in (1, 2, 3)] == [30, 60, 120]
     assert policy.backoff(1000) == policy.BACKOFF_CAP_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("All good.\nQA: PASSED", Reason.SUCCEEDED),
+        ("QA: PASSED\nOn a second look:\nQA: REJECTED - the total is wrong", Reason.REJECTED),
+        ('```json\n{"verdict": "rejected", "why": "the total is wrong"}\n```', Reason.REJECTED),
+        ('{"verdict": "passed"}', Reason.SUCCEEDED),
+        ("It looks good to me.", Reason.NO_VERDICT),
+    ],
+)
+def test_qa_speaks_by_its_last_verdict_and_without_one_nothing_passed(text: str, reason: Reason) -> None:
+    said = AgentResult(is_error=False, text=text)
+
+    assert policy.judge(EXIT_0, said, role=Role.QA).reason is reason
+
+
+def test_a_wait_that_was_misread_is_no_wait() -> None:
+    assert policy.wait_until(0.0, 0, now=1000.0) == 1030.0
+    assert policy.wait_until(2000.0, 5, now=1000.0) == 2000.0
+    assert policy.wait_until(900.0, 0, now=1000.0) == 1030.0
+    assert policy.wait_until(1e12, 0, now=1000.0) == 1030.0
+
+
+def test_an_overloaded_service_is_not_the_tasks_fault() -> None:
+    assert policy.action(Reason.OVERLOADED, 1, 3) is Action.RETRY
+    assert policy.action(Reason.OVERLOADED, 3, 3) is Action.GIVE_BACK
