@@ -67,6 +67,7 @@ class History:
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
         self._store: Store | None = None
+        self._in_hand: set[str] = set()
         self._is_away = False
         self._is_suspect = False
         self._is_synced = False
@@ -110,6 +111,7 @@ class History:
         events = []
         while self._queue:
             held, at, facts = self._queue.popleft()
+            self._in_hand.add(held.claim)
             status = history_entry.status_of(held, at)
             if status is not None or held.phase is Phase.DONE:
                 events.append(self._event(held, status or ExecutionStatus.CANCELLED, at, facts))
@@ -171,7 +173,7 @@ class History:
         finally:
             history_spool.keep_only(self._spool, kept)
         if not self._is_synced:
-            history_sync.sync(self._home, self._store, agent_id=self._agent_id)
+            history_sync.sync(self._home, self._store, agent_id=self._agent_id, in_hand=self._in_hand)
             self._is_synced = True
 
     def _tell(self, event: Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -43,16 +43,18 @@ def opened(home: Path, url: str, say: Callable[[str], object], *, is_suspect: bo
     return store
 
 
-def sync(home: Path, store: Store, *, agent_id: str = "", host: str = "") -> list[Execution]:
+def sync(
+    home: Path, store: Store, *, agent_id: str = "", in_hand: Collection[str] = (), host: str = ""
+) -> list[Execution]:
     """Bring what counts as at work on this machine to where it stands, and return what was changed, as it is now.
 
     `agent_id` is who asks, where a runner asks for itself: it knows best that it does nothing but what its journal
-    says. Of others nothing is touched while their runner lives.
+    says, and what is `in_hand` by id. Of others nothing is touched while their runner lives.
     """
     host = host or host_name()
     changed = []
     for one in store.live(host=host):
-        if _settled(home, store, one, agent_id):
+        if one.id not in in_hand and _settled(home, store, one, agent_id):
             changed.append(store.get(one.id))
     return changed
 

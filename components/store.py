@@ -37,7 +37,8 @@ class Store(StoreReader):
         execution = replace(execution, created_at=execution.created_at or now_text())
         with self._writing(execution) as connection:
             insert = _insert(connection, executions).values(store_rows.columns(execution))
-            if connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount != 1:
+            entered = insert.on_conflict_do_nothing(index_elements=["id"]).returning(executions.c.id)
+            if connection.execute(entered).first() is None:
                 return False
             self._record(connection, execution.id, None, execution.status, execution.reason, execution.attempt)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,6 +40,7 @@ class StoreReader:
         self.path = store_url.file_of(url)
         self._engine: sa.Engine | None = None
         self._file: tuple[int, int] | None = None
+        self._opening = threading.Lock()
 
     def get(self, execution_id: str) -> Execution:
         """Return the execution whose id is, or begins with, what was typed.
@@ -106,9 +108,7 @@ class StoreReader:
             from components import store_engine
 
             return store_engine.rows(self._connected(), self.url, question)
-        if self._mark() != self._file or self._file is None:
-            self._look()
-        return store_file.rows(self.path, question)
+        return store_file.rows(self.path, question) if self._has_tables() else []
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -116,18 +116,23 @@ class StoreReader:
             self._engine.dispose()
         self._engine = self._file = None
 
-    def _look(self) -> None:
-        """Look whose file it is and of which version, and bring an older one up to date."""
+    def _has_tables(self) -> bool:
+        """Look whose file it is and of which version, once, and bring an older one up to date."""
         assert self.path is not None
-        mark, found = self._mark(), store_file.version(self.path)
-        refuse_newer(found, self.url)
-        if found and found != VERSION:
-            self._connected()
-        self._file = mark if found else None
+        mark = self._mark()
+        if mark is None or mark != self._file:
+            found = store_file.version(self.path)
+            refuse_newer(found, self.url)
+            if not found:
+                return False
+            if found != VERSION:
+                self._connected()
+            self._file = mark
+        return True
 
     def _connected(self) -> sa.Engine:
         """Return the engine, with the tables up to date; a file that was set aside is not written to any more."""
-        with _named(self.url):
+        with self._opening, _named(self.url):
             if self._engine is not None and (self.path is None or self._mark() == self._file):
                 return self._engine
             from components import store_engine, store_schema
