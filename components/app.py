@@ -27,7 +27,7 @@ from components.terminal_ui import TerminalUI
 from components.tools import Tools
 from components.worker import Tally, Worker
 
-FIXED = ("role", "agent_id", "home")
+FIXED = ("role", "agent_id", "home", "store")
 
 
 class AdvancedAgentRunner:

@@ -45,14 +45,15 @@ class TaskRunner:
 
         Raises Draining when the operator wants to leave: the journal keeps the phase, and the agent its work.
         """
+        self._tell(held)
         while held.phase is not Phase.DONE:
             if self._toolbox().signals.intent is Intent.LEAVE:
                 raise Draining(f"task {held.task.id} stays in phase {held.phase}; the next start goes on with it")
             held = self._advance(held)
         if self._on_end is not None:
             self._patience(partial(self._on_end, held))
-        self._patience(self._journal.release_lock)
         self._tell(held)
+        self._patience(self._journal.release_lock)
         self._patience(lambda: cancelling.forget(self._toolbox().config.home, held.claim))
         faults.reach(f"after.{held.phase}")
         return held.verdict

@@ -47,13 +47,14 @@ Signals:
 
 def terminal(config: Config) -> TerminalUI:
     """Return the one place where messages go, and lead log records there."""
+    from components import store_url
     from components.redact import Redactor, secret_values
     from components.terminal_ui import TerminalUI
 
     ui = TerminalUI(
         verbosity=config.verbosity,
         json_lines=config.log_json,
-        redact=Redactor([config.api_key, *secret_values(os.environ)]),
+        redact=Redactor([config.api_key, *secret_values(os.environ), *store_url.secrets_of(config.store)]),
         interactive=config.interactive,
         environ=os.environ,
     )
