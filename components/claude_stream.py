@@ -160,8 +160,9 @@ class ClaudeListener:
     def _hear_result(self, line: bytes, subtype: bytes, message: Message) -> None:
         del subtype
         message = message or claude_messages.parse(line)
-        if not message:
-            return  # torn: it was not told
+        told = name(message.get("session_id"))
+        if not message or (told and self._session_id and told != self._session_id):
+            return  # torn, so it was not told; or of a session that did not begin here
         self._results.add(message)
         self._session_id = name(message.get("session_id")) or self._session_id
         self._estimated_usd, self._has_begun = 0.0, False

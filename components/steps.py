@@ -20,6 +20,7 @@ from components import (
     hook_payload,
     launch,
     policy,
+    process,
     proof,
     publishing,
     reporting,
@@ -42,6 +43,7 @@ ASK_AGAIN, GO_ON, GIVE_BACK = "ask the hooks again", "go on without them", "give
 HOOK_ANSWERS = (ASK_AGAIN, GO_ON, GIVE_BACK)
 ANSWER_SECONDS = 300.0
 RESTART_SECONDS = 1.0
+DELETED = "its run directory {run.path} was deleted; what it printed is lost, its work is kept"
 
 
 def claim(held: Held, tools: Tools) -> Held:
@@ -124,7 +126,10 @@ def spawn(held: Held, tools: Tools) -> Held:
 def watch(held: Held, tools: Tools) -> Held:
     """Wait for the agent's end and judge it; an agent that died is started again in the same session."""
     run = tools.run_of(held)
-    is_lost = attendance.attend(run, held, tools)
+    is_lost = run.path.is_dir() and attendance.attend(run, held, tools)
+    if not run.path.is_dir():
+        process.clear(run)
+        return go_on(held, Verdict(Reason.KILLED, detail(Reason.KILLED, DELETED.format(run=run))), tools)
     if run.state() is RunState.NEVER_RAN:
         tools.signals.wait(RESTART_SECONDS)
         return replace(held, phase=Phase.SPAWNING)
