@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from components import execution_log, journal_format, text_file
+from components import execution_log, execution_names
 from components.errors import NotFound
 from components.execution_log import LINE_BYTES
 from components.log_view import Kind, Line, LogView
-from components.model import Verdict
+from components.model import Held, Verdict
 from components.run_directory import JOURNAL, RunDirectory
 
-STATE_LIMIT = 64 << 20
 ERROR_ROWS = 10
 """How many of the last lines of the error output are shown beside the output, where the end of both is wanted."""
 
@@ -67,15 +65,18 @@ class AttemptLog:
         self._views = (make_view(), make_view())
         self._is_opened = not self.is_whole
 
-    def opening(self, before: Verdict | None = None) -> Iterator[Line]:
-        """Yield how the attempt before ended, and what this one is about."""
+    def opening(self, before: Verdict | None = None, entry: Held | None = None) -> Iterator[Line]:
+        """Yield how the attempt before ended, and what this one is about.
+
+        `entry` is the living journal: a run that begins just now has no copy of it yet.
+        """
         if self._is_opened:
             return
         self._is_opened = True
         if before is not None:
             text = f"attempt {self.number - 1} {before.reason}: {before.detail}".rstrip(": ")
             yield from self._mine(self._views[0].own(Line(Kind.WARNING, text)))
-        yield from self._mine(self._views[0].own(Line(Kind.ATTEMPT, self._title())))
+        yield from self._mine(self._views[0].own(Line(Kind.ATTEMPT, self._title(entry))))
 
     def take(self, stream: int, piece: bytes) -> Iterator[Line]:
         """Yield the readable lines that a piece of a stream completes."""
@@ -95,12 +96,9 @@ class AttemptLog:
     def _mine(self, lines: Iterator[Line]) -> Iterator[Line]:
         return (replace(line, attempt=self.number) for line in lines)
 
-    def _title(self) -> str:
-        with contextlib.suppress(OSError, ValueError):
-            path = self.run.path / JOURNAL
-            held = journal_format.parse(text_file.read(path, limit=STATE_LIMIT).text.encode())
-            return f"attempt {self.number} of task {held.task.id}: {held.task.title}"
-        return f"attempt {self.number}: {self.run.name}"
+    def _title(self, entry: Held | None) -> str:
+        held = execution_names.journal_at(self.run.path / JOURNAL) or entry
+        return f"attempt {self.number}" + (f" of task {held.task.id}: {held.task.title}" if held is not None else "")
 
 
 class Splitter:

@@ -106,7 +106,7 @@ class LogFollow:
             yield from make_view().own(self._closing())
 
     def _lines_of(self, log: AttemptLog) -> Iterator[Line]:
-        yield from log.opening(self._verdict_before(log.number))
+        yield from log.opening(self._verdict_before(log.number), self._watch.look())
         for stream, piece in self._grow(log.number, log.run, log.streams):
             yield from log.take(stream, piece)
         if self._has_ended(log.number, log.run):
@@ -132,7 +132,7 @@ class LogFollow:
         while True:
             has_ended = self._has_ended(number, run)
             log = AttemptLog(number, run, make_view, last=count, limit_bytes=BACK_BYTES)
-            lines = deque(log.opening(self._verdict_before(number)), maxlen=wanted)
+            lines = deque(log.opening(self._verdict_before(number), self._watch.look()), maxlen=wanted)
             for stream, growing in enumerate(log.streams):
                 for piece in growing.pieces():
                     lines.extend(log.take(stream, piece))

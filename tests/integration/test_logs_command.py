@@ -137,6 +137,14 @@ def test_a_log_tells_all_attempts_and_the_end(home: Path) -> None:
     assert logs("12", "-f").stdout == shown.stdout
 
 
+def test_an_attempt_that_begins_just_now_is_told_by_the_living_journal(home: Path) -> None:
+    """A run had no title when it was seen between the making of its directory and of the journal's copy in it."""
+    TaskPersistence("dev_1", home).save(entry())
+    (made(home, 1).path / JOURNAL).unlink()
+
+    assert logs("3f9c").stdout == "== attempt 1 of task 12: Mend the roof\n"
+
+
 def test_one_attempt_is_shown_alone(home: Path) -> None:
     made(home, 1, b"first\n", KILLED)
     made(home, 2, b"second\n", DONE)
