@@ -24,24 +24,18 @@ def make(name: str) -> Path | None:
     return None
 
 
-def kill(name: str) -> bool:
-    """Kill all that is in a run's cgroup; True when there was one to kill."""
-    parent = _own()
-    if parent is None:
-        return False
-    try:
-        (parent / f"{PREFIX}{name}" / "cgroup.kill").write_text("1", encoding="ascii")
-    except OSError:
-        return False
-    return True
-
-
-def remove(name: str) -> None:
-    """Remove a run's empty cgroup."""
-    parent = _own()
-    if parent is not None:
+def kill(leaf: Path | None) -> None:
+    """Kill all that is in a run's cgroup, if it has one."""
+    if leaf is not None:
         with contextlib.suppress(OSError):
-            (parent / f"{PREFIX}{name}").rmdir()
+            (leaf / "cgroup.kill").write_text("1", encoding="ascii")
+
+
+def remove(leaf: Path | None) -> None:
+    """Remove a run's empty cgroup, if it has one."""
+    if leaf is not None:
+        with contextlib.suppress(OSError):
+            leaf.rmdir()
 
 
 def _own() -> Path | None:

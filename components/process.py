@@ -17,16 +17,13 @@ from pathlib import Path
 from typing import IO
 
 from components import cgroup, durable
+from components.killing import COOKIE, SWEEP_SECONDS, kill_marked, kill_tree, sweep
 from components.model import Captured, ProcessId
 from components.run_directory import RunDirectory, RunState
 
 SHIM = Path(__file__).with_name("shim.py")
-COOKIE = "AGENT_RUNNER_COOKIE"
 OUTPUT_LIMIT = 1 << 20
 POLL_SECONDS = 0.5
-SWEEP_SECONDS = 15.0
-QUIET_LOOKS = 20
-"""How many looks in a row must find nothing: one that forks faster than a look takes may be missed by it."""
 
 
 def capture(
@@ -94,36 +91,6 @@ def _wait_within(child: subprocess.Popen[bytes], deadline: float, outputs: Seque
         os.close(fd)
 
 
-def kill_marked(child: subprocess.Popen[bytes], cookie: str) -> None:
-    """Kill a child, its group and whatever carries its cookie in its environment, until none is left."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    sweep(cookie)
-
-
-def sweep(cookie: str) -> bool:
-    """Kill every process that carries a cookie in its environment; True when several looks found none."""
-    deadline, quiet = time.monotonic() + SWEEP_SECONDS, 0
-    while quiet < QUIET_LOOKS and time.monotonic() < deadline:
-        quiet = 0 if _kill_carriers(cookie) else quiet + 1
-    return quiet == QUIET_LOOKS
-
-
-def _kill_carriers(cookie: str) -> int:
-    """Kill, each as it is found, the processes of this machine that carry a cookie; return how many there were.
-
-    The newest first: one that forks without pause has another number before the turn of the oldest is over.
-    """
-    mark, killed = f"{COOKIE}={cookie}".encode(), 0
-    for pid in sorted((int(entry) for entry in os.listdir("/proc") if entry.isdigit()), reverse=True):
-        with contextlib.suppress(OSError):
-            if pid != os.getpid() and mark in Path("/proc", str(pid), "environ").read_bytes().split(b"\0"):
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    return killed
-
-
 def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()) -> bool:
     """Start the shim of a prepared run, which starts the agent; False when one is there already.
 
@@ -138,7 +105,9 @@ def start(run: RunDirectory, env: Mapping[str, str], inherit: Sequence[int] = ()
     try:
         for fd in (alive, *inherit):
             os.set_inheritable(fd, True)
-        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path), *run.shim_words(cgroup.make(run.name))]
+        leaf = cgroup.make(run.name)
+        run.note_cgroup(leaf)
+        argv = [sys.executable, "-I", "-S", "-B", str(SHIM), str(run.path), *run.shim_words(leaf)]
         os.posix_spawn(sys.executable, argv, environment, file_actions=devnull, setsid=True)
     finally:
         for fd in inherit:
@@ -201,6 +170,15 @@ def handle_of(process: ProcessId) -> int | None:
     return None
 
 
+def lives(run: RunDirectory, who: str) -> bool:
+    """Whether the run's `shim`, or its `agent`, is at work: by its identity, whatever it did to the run's locks."""
+    pids = run.pids()
+    fd = handle_of(pids[who]) if who in pids else None
+    if fd is not None:
+        os.close(fd)
+    return fd is not None
+
+
 def _has_ended(fd: int) -> bool:
     poller = select.poll()
     poller.register(fd, select.POLLIN)
@@ -226,17 +204,28 @@ def stop(run: RunDirectory, *, now: bool = False) -> None:
 
 
 def clear(run: RunDirectory) -> bool:
-    """Kill all that a run without a shim left: its cgroup, and whatever carries its cookie; True when none is left.
+    """Kill all that a run without a shim left; True when none is left.
 
-    What forks without pause may slip through the looks, but it holds the lock on `alive` that it was forked with.
+    That is its cgroup, its agent with the tree below it, and whatever carries its cookie: an agent that cleared its
+    environment and closed what it inherited is known by its identity alone. What forks without pause may slip through
+    the looks, but it holds the lock on `alive` that it was forked with.
     """
-    cgroup.kill(run.name)
     deadline = time.monotonic() + SWEEP_SECONDS
-    is_clear = sweep(run.name)
-    while not (is_clear and run.state() is not RunState.ALIVE) and time.monotonic() < deadline:
-        is_clear = sweep(run.name)
-    cgroup.remove(run.name)
-    return is_clear and run.state() is not RunState.ALIVE
+    is_clear = False
+    while not is_clear and time.monotonic() < deadline:
+        cgroup.kill(run.cgroup)
+        _kill_agent(run)
+        is_clear = sweep(run.name) and not lives(run, "agent") and run.state() is not RunState.ALIVE
+    cgroup.remove(run.cgroup)
+    return is_clear
+
+
+def _kill_agent(run: RunDirectory) -> None:
+    agent = run.pids().get("agent")
+    fd = handle_of(agent) if agent else None
+    if agent is not None and fd is not None:
+        kill_tree(agent.pid, fd)
+        os.close(fd)
 
 
 def collect(run: RunDirectory) -> None:
@@ -245,7 +234,7 @@ def collect(run: RunDirectory) -> None:
     if "shim" in pids:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pids["shim"].pid, os.WNOHANG)
-    cgroup.remove(run.name)
+    cgroup.remove(run.cgroup)
 
 
 def boot_id() -> str:

@@ -9,6 +9,7 @@ runs/<task>-<claim>-<attempt>/   0700
   alive       locked by shim and agent: the kernel frees it when both are gone
   watched     locked by the daemon that looks after the run
   exit        how it ended: 256 bytes, PENDING until then
+  cgroup      the directory of the agent's cgroup, where it has one
   stopped_for why the runner had it stopped, where it did
 ```
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,30 @@ class RunDirectory:
         limits = spec["limits"]
         numbers = [limits[name] for name in ("timeout", "grace", "leash", "output_bytes")]
         return [*map(str, numbers), str(cgroup or ""), spec["cwd"], *spec["argv"]]
+
+    def note_cgroup(self, leaf: Path | None) -> None:
+        """Keep where the agent's cgroup is: a later daemon may be in another one, and would look in vain below that.
+
+        The directory is synced with `pids`, before the agent may run.
+        """
+        if leaf is not None:
+            durable.create(self.path / "cgroup", os.fsencode(leaf))
+
+    @property
+    def cgroup(self) -> Path | None:
+        """The directory of the agent's cgroup, or None where it has none; it has the run's name in its own."""
+        try:
+            leaf = Path(os.fsdecode((self.path / "cgroup").read_bytes()))
+        except (OSError, ValueError):
+            return None
+        return leaf if leaf.name.endswith(f"-{self.name}") else None
+
+    def limits(self) -> Limits | None:
+        """Return what the shim holds the agent to, or None where that cannot be read any more."""
+        try:
+            return Limits(**json.loads((self.path / "spec.json").read_bytes())["limits"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     def state(self) -> RunState:
         """Tell where the run stands, from its locks and records only: no process id is trusted here."""

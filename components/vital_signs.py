@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import process
+from components import killing
 from components.run_directory import RunDirectory
 from components.stall import Signs
 
@@ -36,7 +36,7 @@ def tree(run: RunDirectory) -> list[Seen]:
     pids = run.pids()
     shim = pids["shim"].pid if "shim" in pids else 0
     alive = {seen.pid: seen for seen in map(_look_at, _numbers()) if seen is not None}
-    mark = f"{process.COOKIE}={run.name}".encode()
+    mark = f"{killing.COOKIE}={run.name}".encode()
     ours = {pid for pid in alive if pid != shim and (_descends(pid, shim, alive) or _carries(pid, mark))}
     return [alive[pid] for pid in sorted(ours)]
 

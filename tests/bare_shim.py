@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from components import durable
-from components.process import COOKIE, SHIM
+from components.killing import COOKIE
+from components.process import SHIM
 from components.run_directory import RunDirectory
 
 

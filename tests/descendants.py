@@ -43,6 +43,14 @@ for _ in range(2):
 """
 """Two heads that fork again and again, each time into a session of their own, faster than a look at them takes."""
 
+UNKNOWN = """
+import os, sys
+if "AGENT_RUNNER_COOKIE" in os.environ:
+    os.execve(sys.executable, sys.orig_argv, {})
+os.closerange(3, 999)
+"""
+"""What an agent does first of whose run nothing tells any more: no cookie in its environment, no lock of its run."""
+
 STAY = """
 open("ready", "w").close()
 import time

@@ -63,7 +63,7 @@ def control_group(_: Installation) -> Iterator[Finding]:
     """Can each agent have a cgroup of its own? It is made and removed."""
     name = f"doctor-{os.getpid()}"
     made = cgroup.make(name)
-    cgroup.remove(name)
+    cgroup.remove(made)
     if made is None:
         yield ok("no writable cgroup v2; agents are ended one process at a time, which is slower and as thorough")
     else:

@@ -72,9 +72,10 @@ def judge(run: RunDirectory, what: str, work: Path) -> None:
 def test_of_fifty_agents_and_their_descendants_none_is_alive_after_the_end(
     tmp_path: Path, runs: list[RunDirectory]
 ) -> None:
-    if cgroup.make("probe") is None:
+    probe = cgroup.make("probe")
+    if probe is None:
         pytest.skip("needs a writable cgroup version 2; without one the next test says it all")
-    cgroup.remove("probe")
+    cgroup.remove(probe)
     for number, way in enumerate(islice(cycle(WAYS), ROUNDS)):
         runs.append(prepared(number, way, tmp_path))
         assert process.start(runs[-1], {"PATH": os.environ["PATH"]})

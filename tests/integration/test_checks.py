@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components import process as processes
+from components import killing
 from components.run_directory import RunDirectory, RunState
 from tests.pm_server import PmServer
 from tests.runner import Runner, git
@@ -170,7 +170,7 @@ def test_a_check_over_its_time_is_ended_with_all_that_it_started(runner: MakeRun
 
 def has_cookie(entry: Path, name: str) -> bool:
     try:
-        return f"{processes.COOKIE}={name}".encode() in (entry / "environ").read_bytes().split(b"\0")
+        return f"{killing.COOKIE}={name}".encode() in (entry / "environ").read_bytes().split(b"\0")
     except OSError:
         return False
 

@@ -6,19 +6,21 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from components import process
+from components import cgroup, process
 from components.model import Command, ExitRecord
 from components.run_directory import Limits, RunDirectory, RunState
 from tests import bare_shim
-from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, end_all, living, nobody_lives
+from tests.descendants import EIGHT_KINDS, HYDRA, LEAVE, STAY, UNKNOWN, end_all, living, nobody_lives
 from tests.waiting import until
 
+ROOT = Path(__file__).parents[2]
 Start = Callable[..., RunDirectory]
 
 
@@ -279,6 +281,72 @@ def test_what_forks_without_pause_is_ended_though_its_shim_was_killed_and_it_has
         end_all(work)
 
 
+def test_an_agent_without_cookie_and_locks_is_known_by_its_identity_when_its_shim_was_killed(tmp_path: Path) -> None:
+    """Defect: a wrapper `exec env -i agent` that closes what it inherited went on beside the next attempt's agent."""
+    run, work = RunDirectory(tmp_path / "1-a-1"), tmp_path / "work"
+    work.mkdir()
+    children = (
+        "import subprocess\nfor own in (False, True):\n    subprocess.Popen(['sleep', '600'], start_new_session=own)\n"
+    )
+    program = UNKNOWN + children + STAY
+    run.create(Command(argv=(sys.executable, "-I", "-S", "-c", program)), work, Limits(timeout=60))
+    shim = bare_shim.start(run, {"PATH": os.environ["PATH"]})
+    try:
+        until((work / "ready").exists, "the agent")
+        shim.kill()
+        shim.wait()
+        assert run.state() is RunState.VANISHED
+        assert len(living(work)) == 3
+
+        assert process.clear(run)
+
+        assert nobody_lives(work)
+    finally:
+        end_all(work)
+
+
+def test_what_a_stopped_tree_s_number_may_mean_to_others_is_not_touched(start: Start) -> None:
+    """An agent that has ended leads no tree, whoever has its number by now."""
+    run, other = start("true"), start("sleep", "600")
+    end(run)
+    pid_of(other, "agent")
+    stranger = other.pids()["agent"]
+    pids = json.loads((run.path / "pids").read_text())
+    pids["agent"] = [stranger.pid, stranger.start_ticks - 1]
+    (run.path / "pids").write_text(json.dumps(pids))
+
+    process.clear(run)
+
+    assert other.state() is RunState.ALIVE
+
+
+def test_a_run_s_cgroup_is_found_from_another_cgroup(tmp_path: Path) -> None:
+    """Defect: a daemon that was started again in another cgroup looked for the agent's below its own."""
+    own = cgroup.make(f"probe-{os.getpid()}")
+    if own is None:
+        pytest.skip("needs a writable cgroup version 2")
+    run, work = RunDirectory(tmp_path / f"1-{os.urandom(4).hex()}-1"), tmp_path / "work"
+    work.mkdir()
+    program = UNKNOWN + "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n" + STAY
+    run.create(Command(argv=(sys.executable, "-I", "-S", "-c", program)), work, Limits(60))
+    starts = "import sys; from components import process, run_directory; from pathlib import Path\n"
+    starts += "process.start(run_directory.RunDirectory(Path(sys.argv[1])), {'PATH': sys.argv[2]})"
+    words = f'echo $$ > {own}/cgroup.procs && exec {sys.executable} -c "$1" {run.path} $PATH'
+    try:
+        subprocess.run(["sh", "-c", words, "", starts], cwd=ROOT, check=True)
+        until((work / "ready").exists, "the agent")
+        for who in ("shim", "agent"):
+            os.kill(run.pids()[who].pid, signal.SIGKILL)
+        until(lambda: len(living(work)) == 1, "its child alone")
+
+        process.clear(run)
+
+        until(lambda: nobody_lives(work), "the end of what only the cgroup knows")
+    finally:
+        end_all(work)
+        until(lambda: cgroup.remove(own) or not own.exists(), "the end of the cgroup")
+
+
 def test_a_second_start_of_a_living_run_starts_nothing(start: Start) -> None:
     run = start("sleep", "600")
     agent = pid_of(run, "agent")
@@ -331,12 +399,10 @@ def process_gone(run: RunDirectory, who: str) -> None:
 
 
 def test_where_cgroups_can_be_made_the_agent_has_one_that_is_gone_afterwards(start: Start) -> None:
-    from components import cgroup
-
     own = cgroup.make("probe")
     if own is None:
         pytest.skip("needs a writable cgroup version 2")
-    cgroup.remove("probe")
+    cgroup.remove(own)
     run = start("sleep", "600")
     leaf = own.with_name(f"agent-runner-{run.name}")
     agent = pid_of(run, "agent")
@@ -349,12 +415,10 @@ def test_where_cgroups_can_be_made_the_agent_has_one_that_is_gone_afterwards(sta
 
 
 def test_a_killed_shim_s_agents_are_all_found_in_their_cgroup(start: Start, tmp_path: Path) -> None:
-    from components import cgroup
-
     own = cgroup.make("probe")
     if own is None:
         pytest.skip("needs a writable cgroup version 2")
-    cgroup.remove("probe")
+    cgroup.remove(own)
     run = start(sys.executable, "-c", EIGHT_KINDS + STAY)
     until((tmp_path / "work" / "ready").exists, "the agent's children")
     os.kill(pid_of(run, "shim"), signal.SIGKILL)
