@@ -22,7 +22,7 @@ from typing import Any
 from components import durable
 from components.errors import NotFound
 from components.model import Task, Verdict
-from components.states import Complexity, Reason
+from components.states import Complexity, Door, Reason
 
 CLAIM = re.compile(r"[0-9a-f]{32}")
 SHORT = 8
@@ -44,6 +44,7 @@ class TypedTask:
     settings: Mapping[str, str] = field(default_factory=dict)
     restarted_from: str = ""
     resumes: bool = False
+    door: Door = Door.TASK
 
     @property
     def agent_id(self) -> str:
@@ -74,6 +75,7 @@ def load(home: Path, claim: str) -> TypedTask:
             settings=dict(data["settings"]),
             restarted_from=data["restarted_from"],
             resumes=data["resumes"],
+            door=Door(data.get("door", Door.TASK)),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise NotFound(f"the task {path} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from components.model import Held, Verdict
-from components.states import Door, Reason
+from components.states import Reason
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -62,7 +62,7 @@ def command(claim: str, alive: int) -> int:
     ui = terminal(config)
     source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, typed.task.role, typed.task.level)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)
-    runner.door, runner.project = Door.TASK, typed.project
+    runner.door, runner.project = typed.door, typed.project
     runner.on_end = partial(keep_verdict, home)
     tally = runner.run(first=background.first_entry(home, typed, runner.journal))
     return 1 if tally.failed else 0
