@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from components import execution_index, typed_task
-from components.cli import cancel
+from components import execution_index, stopping, typed_task
 from components.cli.logs import printer
 from components.cli.output import show
 from components.config import Config
@@ -40,7 +40,7 @@ def leave(config: Config, files: execution_index.ExecutionFiles) -> int:
         err=True,
     )
     try:
-        cancel.waited(3.0 if sys.stdin.isatty() else 0.0, lambda: False)
+        stopping.waited(3.0 if sys.stdin.isatty() else 0.0, lambda: False)
     except KeyboardInterrupt:
-        show(f"\n{files.short_id}: {cancel.cancel(config, files, config.cancel_grace)}")
+        show(f"\n{files.short_id}: {stopping.stop(config.home, files, config.cancel_grace, os.environ)}")
     return INTERRUPTED

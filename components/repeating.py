@@ -1,0 +1,40 @@
+"""An execution once more: a new typed task with the details of one that is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from components import background, execution_index, typed_task
+from components.errors import NotFound
+from components.execution_index import ExecutionFiles
+from components.typed_task import TypedTask
+
+
+def again_of(home: Path, files: ExecutionFiles, *, resumes: bool) -> TypedTask:
+    """Return a new typed task with the details of an execution, also of one whose task came from a server.
+
+    Raises NotFound where its files do not tell them any more.
+    """
+    claim = background.new_claim()
+    before = _before(home, files)
+    task_again = background.task_of(
+        claim,
+        before.task.title,
+        before.task.description,
+        role=before.task.role,
+        level=before.task.level,
+        complexity=before.task.complexity,
+    )
+    return replace(before, claim=claim, task=task_again, restarted_from=before.claim, resumes=resumes)
+
+
+def _before(home: Path, files: ExecutionFiles) -> TypedTask:
+    if files.directory.is_dir():
+        return typed_task.load(home, files.id)
+    held = execution_index.last_entry(home, files.id)
+    if held is None or held.workspace is None:
+        raise NotFound(f"execution {files.short_id}: its run directories do not tell its task any more; type it anew")
+    repository = held.workspace.repository
+    known = replace(held.task, role=held.task.role or "backend_dev", level=held.task.level or "senior")
+    return TypedTask(held.claim, known, repository, repository.name)
