@@ -90,6 +90,24 @@ class Config:
     push_remote: str
     pull_request: str
     pull_request_command: tuple[str, ...]
+    host: str
+    port: int
+    token_file: Path | None
+    read_token_file: Path | None
+    require_token: bool
+    allowed_hosts: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    tls_certificate: Path | None
+    tls_key: Path | None
+    body_limit: int
+    rate_limit: int
+    max_streams: int
+    tasks_per_project: int
+    max_concurrent_agents: int
+    workspace_base_dir: Path | None
+    agent_timeout_ms: int | None
+    claude_model: str
+    metrics_port: int | None
     interactive: bool
     verbosity: int
     log_json: bool

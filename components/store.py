@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,10 @@ class Store(StoreReader):
                 ).rowcount
                 for execution_id in execution_ids
             )
+
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction for what is kept here besides executions. Raises StoreUnavailable and StateCorrupt."""
+        return self._writing()
 
     @contextmanager
     def _writing(self, subject: Execution | str = "") -> Iterator[sa.Connection]:

@@ -93,4 +93,19 @@ workspaces = sa.Table(
     *(_text(name) for name in ("kind", "project", "status", "branch", "base_commit", "execution_id")),
     *(_text(name) for name in ("created_at", "updated_at")),
 )
+board_tasks = sa.Table(
+    "board_tasks",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(
+        _text(name)
+        for name in ("title", "context", "docs_path", "project", "repository", "role", "level", "complexity")
+    ),
+    *(_text(name) for name in ("model", "status", "host", "execution_id", "error", "output")),
+    *(_text(name) for name in ("created_at", "updated_at", "started_at", "ended_at")),
+    _count("pid"),
+    sa.Column("exit_code", sa.BigInteger),
+    sa.Index("ix_board_tasks_created", "created_at", "id"),
+    sa.Index("ix_board_tasks_status", "status", "repository"),
+)
 meta = sa.Table("meta", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))

@@ -377,7 +377,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(url: str, store: S
     newer = Store(url)
 
     for act in (newer.live, lambda: newer.add(an_execution())):
-        with pytest.raises(StoreTooNew, match=r"9999.*0001.*[Uu]pgrade") as refusal:
+        with pytest.raises(StoreTooNew, match=r"9999.*0002.*[Uu]pgrade") as refusal:
             act()
 
     assert "not-asked-for" not in str(refusal.value)

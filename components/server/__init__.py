@@ -1,0 +1,1 @@
+"""The runner as a service: its API, its live streams, its dashboard, its metrics."""
