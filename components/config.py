@@ -90,8 +90,8 @@ class Config:
     push_remote: str
     pull_request: str
     pull_request_command: tuple[str, ...]
-    host: str
-    port: int
+    serve_host: str
+    serve_port: int
     token_file: Path | None
     read_token_file: Path | None
     require_token: bool
