@@ -7,17 +7,23 @@ from components.states import Role
 from components.tools import Tools
 
 AUTO, COMMIT, CHANGE, NOTHING = "auto", "commit", "change", "none"
+A_SIGN = "sign"
+"""A word or a change: of a program that speaks by its exit code, which may do its work elsewhere."""
+BY_EXIT_CODE = "command"
+"""The executor of such programs."""
 DEVELOPERS = frozenset({Role.FRONTEND_DEV, Role.BACKEND_DEV})
 
 
 def of(held: Held, tools: Tools) -> str:
-    """Return `commit`, `change` or `none`. QA is judged by its words alone."""
+    """Return `commit`, `change`, `sign` or `none`. QA is judged by its words alone."""
     if is_for_qa(held, tools):
         return NOTHING
     wanted = tools.config.evidence
     if wanted != AUTO:
         return wanted
-    return CHANGE if _role(held, tools) in DEVELOPERS else NOTHING
+    if _role(held, tools) not in DEVELOPERS:
+        return NOTHING
+    return A_SIGN if tools.executor.name == BY_EXIT_CODE else CHANGE
 
 
 def has_checks(held: Held, tools: Tools) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from components import gauge, stall, stop_order, transcript, vital_signs
+from components import gauge, process, stall, stop_order, transcript, vital_signs
 from components.gauge import Gauge
 from components.hearing import Hearing
 from components.model import Held, Progress
@@ -29,14 +29,15 @@ class Overseer:
     """Hears an agent and looks at it every so often; at a limit it has the agent stopped, once.
 
     Like a Pulse it tells when it is due. A look takes a tenth of a second at most, and as long as it took it rests:
-    an agent that prints without end gets half of a core's attention, and everything else its turn.
+    an agent that prints without end gets half of a core's attention, and everything else its turn. Where the shim was
+    killed it does what that would have done: hold the agent to its time and its output, and see a stop through.
     """
 
     def __init__(self, run: RunDirectory, held: Held, tools: Tools, linger: float | None = None) -> None:
         self._run = run
         self._held = held
         self._tools = tools
-        self._linger = LINGER_SECONDS if linger is None else linger
+        self._linger = min(LINGER_SECONDS, tools.config.silence_timeout) if linger is None else linger
         self._hearing = Hearing(run.out, tools.executor.listener())
         self._gauges = tuple(gauge.gauges(run, held, tools))
         self._silence = Silence(time.monotonic())
@@ -50,20 +51,27 @@ class Overseer:
 
     def due_in(self) -> float:
         """Return how long one may rest before the next look, in seconds."""
-        return 3600.0 if self._is_over else max(0.0, self._due - time.monotonic())
+        return max(0.0, self._due - time.monotonic())
 
     def beat(self) -> None:
         """Look, if it is time to."""
         started = time.monotonic()
-        if self._is_over or started < self._due:
+        if started < self._due:
             return
-        self._look(started)
+        if self._is_over:
+            self._see_to_the_end()
+        else:
+            self._look(started)
         took = time.monotonic() - started
         self._due = started + took + (took if self._hearing.is_behind else self._rest)
 
     def let_be(self) -> None:
-        """Look no more: the agent was asked to end."""
+        """Look no more at what it does: the agent was asked to end."""
         self._is_over = True
+
+    def _see_to_the_end(self) -> None:
+        if not process.lives(self._run, "shim"):
+            process.clear(self._run)
 
     def _look(self, now: float) -> None:
         self._hearing.look()
@@ -81,7 +89,7 @@ class Overseer:
         """Return the order that a number asks for; each is warned of once before."""
         for one in self._gauges:
             used = one.used(told)
-            if one.reason is not None and used > one.limit:
+            if used > one.limit and not (one.is_shims and process.lives(self._run, "shim")):
                 return StopOrder(one.reason, f"it has used {one.words(used)}")
             if used >= WARN_AT * one.limit:
                 self._warn(one, used)

@@ -5,20 +5,13 @@ from __future__ import annotations
 import enum
 import re
 
+from components import qa_verdict
 from components.model import AgentResult, ExitRecord, Verdict
 from components.reason_words import detail
 from components.states import Reason, Role, TaskStatus
 
-QA_PASSED = re.compile(r"[\s>*_`#-]*QA:[\s*_`]*PASSED[\s*_`.!]*", re.IGNORECASE)
-"""All of the last line: within a sentence, or before one, the words are quoted, announced or taken back."""
-QA_REJECTED = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(REJECTED|FAILED)\b(?!\W*<)", re.IGNORECASE | re.MULTILINE)
-"""Anywhere: the reason may go on for lines. The line of the prompt that shows its form (`<why>`) is none."""
-QA_IN_JSON = re.compile(r'"(?:qa|verdict)"\s*:\s*"(PASSED|REJECTED|FAILED)\b', re.IGNORECASE)
-"""A field of a message in JSON, with which the text ends."""
 UNUSABLE_SESSION = re.compile(r"No conversation found with session ID|Session ID \S+ is already in use")
 """What the agent says on its error output, and nothing else, where its session cannot be used by this id."""
-BY_EXIT_CODE = "exit_code"
-"""The subtype of a result that is no more than an exit code."""
 BACKOFF_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 900.0
 LONGEST_WAIT_SECONDS = 8 * 86400.0
@@ -165,7 +158,7 @@ def judge(
     """
     reason = _reason(record, result, stopped_for, stderr)
     if reason is Reason.SUCCEEDED and role == Role.QA and result:
-        reason = _qa_verdict(result)
+        reason = qa_verdict.of(result)
     said = result.text if result and result.text else stderr
     return Verdict(
         reason=reason,
@@ -217,21 +210,6 @@ def _silent_end(record: ExitRecord, stderr: str) -> Reason:
     if record.signal is not None or record.exit_code in KILLED_CODES:
         return Reason.KILLED
     return Reason.SESSION_LOST if UNUSABLE_SESSION.search(stderr) else Reason.AGENT_FAILED
-
-
-def _qa_verdict(result: AgentResult) -> Reason:
-    """Return what QA's message says; the prompt asks for the verdict as the last line.
-
-    A program that speaks by its exit code alone has said by it that the work passed.
-    """
-    lines = [line for line in result.text.splitlines() if line.strip(" \t`*_")]
-    last = lines[-1] if lines else ""
-    if QA_PASSED.fullmatch(last):
-        return Reason.SUCCEEDED
-    in_json = QA_IN_JSON.findall(result.text) if last.rstrip().endswith("}") else []
-    if QA_REJECTED.search(result.text) or (in_json and in_json[-1].upper() != "PASSED"):
-        return Reason.REJECTED
-    return Reason.SUCCEEDED if in_json or result.subtype == BY_EXIT_CODE else Reason.NO_VERDICT
 
 
 def action(reason: Reason, tries: int, max_attempts: int) -> Action:

@@ -41,7 +41,7 @@ def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
     workspace = _reopened(held, tools)
     base = handoff.begun_at(held.task, workspace)
     found = evidence.gather(workspace, base, _first_start(held, tools), list(_spans(held, tools)))
-    receipt.add(run, evidence=receipt.evidence_part(found))
+    receipt.add(run, evidence=receipt.evidence_part(found, tools.redact))
     receipt.warn(run, *_warnings(run, workspace, tools))
     return found
 
@@ -59,9 +59,16 @@ def _judged(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks
             receipt.warn(run, *found.trouble)
         elif found.trouble:
             return _as(Reason.WORK_UNFINISHED, "; ".join(found.trouble), verdict)
-        elif not (found.is_committed if wanted == demand.COMMIT else found.is_change):
+        elif not _is_enough(found, run, wanted):
             return _as(Reason.NO_WORK_DONE, _nothing(held, run, found, wanted), verdict)
     return _checked(held, run, verdict, tools, locks)
+
+
+def _is_enough(found: Evidence, run: RunDirectory, wanted: str) -> bool:
+    """Is there what was asked for?"""
+    if wanted == demand.COMMIT:
+        return found.is_committed
+    return found.is_change or (wanted == demand.A_SIGN and receipt.has_said(receipt.read(run)))
 
 
 def _checked(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
@@ -101,6 +108,8 @@ def _nothing(held: Held, run: RunDirectory, found: Evidence, wanted: str) -> str
         )
     if wanted == demand.COMMIT and found.is_change:
         return f"nothing is committed; changed are {listed(found.leftovers)}"
+    if wanted == demand.A_SIGN:
+        return "it printed nothing, and changed no file"
     if found.commits or found.leftovers:
         return f"what it changed comes to nothing, or is white space only, since {found.base[:10]}"
     where = held.workspace.branch if held.workspace else ""

@@ -7,7 +7,7 @@ replaces what it was before, so a step that is run again changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,9 +51,22 @@ def warn(run: RunDirectory, *warnings: str) -> None:
         add(run, warnings=list(dict.fromkeys([*read(run).get("warnings", []), *warnings])))
 
 
-def evidence_part(found: Evidence) -> dict[str, Any]:
-    """Return evidence as the receipt keeps it."""
-    return asdict(found)
+def evidence_part(found: Evidence, redact: Callable[[str], str]) -> dict[str, Any]:
+    """Return evidence as the receipt keeps it: messages and file names may hold a secret."""
+    return {name: _without_secrets(value, redact) for name, value in asdict(found).items()}
+
+
+def _without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return redact(plain(value))
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner, redact) for name, inner in value.items()}
+    return [_without_secrets(inner, redact) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def has_said(data: Parts) -> bool:
+    """Did the agent say anything at all?"""
+    return bool(str((data.get("result") or {}).get("text") or "").strip())
 
 
 def checks_part(checked: Checked) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def cells(cases: Iterable[str]) -> list[tuple[str, str]]:
     return [(first, "major"), (first, "minor"), *zip(others, cycle(("major", "minor")), strict=False)]
 
 
-def prepared(one: Runner, script: str, *, evidence: str = "auto", attempts: int = 1, **env: str) -> Runner:
+def prepared(one: Runner, script: str, *, evidence: str = "change", attempts: int = 1, **env: str) -> Runner:
     """Give a runner's agent a script, and its repository some history."""
     file = one.directory / "agent.sh"
     file.write_text(f"set -e\ncat > /dev/null\n{script}\necho 'All done, everything works.'\n")
@@ -267,7 +267,7 @@ def test_without_a_demand_the_word_is_enough(runner: MakeRunner, pm: PmServer) -
 
 
 def test_an_architect_is_not_asked_for_a_change(runner: MakeRunner, pm: PmServer) -> None:
-    one = prepared(runner(agent_id="arch_1"), "true")
+    one = prepared(runner(agent_id="arch_1"), "true", evidence="auto")
     task = pm.api.task("Think", target_role="architect")
 
     one.run("--single-task", role="architect")
@@ -343,3 +343,18 @@ def test_secrets_and_escapes_in_what_an_agent_commits_do_not_reach_the_comment(
     assert "Work: 1 commit" in notes
     assert secret not in notes
     assert "\x1b" not in notes
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", "pending"), ("true", "dev_done"), ("echo x > work.txt; exit 0", "dev_done")],
+)
+def test_a_program_that_speaks_by_its_exit_code_has_to_show_a_sign_of_work(
+    runner: MakeRunner, pm: PmServer, script: str, status: str
+) -> None:
+    task = pm.api.task("A program's")
+    one = prepared(runner(), script, evidence="auto")
+
+    ran = one.run("--single-task")
+
+    assert pm.api.look(task["id"])["status"] == status, ran.stdout + ran.stderr
