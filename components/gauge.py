@@ -10,7 +10,7 @@ from pathlib import Path
 
 from components import spending, vital_signs
 from components.model import Held, Progress
-from components.run_directory import RunDirectory
+from components.run_directory import Limits, RunDirectory
 from components.states import Reason
 from components.tools import Tools
 
@@ -22,14 +22,16 @@ MEMORY_SECONDS = 5.0
 class Gauge:
     """One limit: its setting, its value, and how much of it is used.
 
-    `reason` is why the agent is ended beyond it, None where the shim does that by itself.
+    `reason` is why the agent is ended beyond it. `is_shims` says that the shim ends it: the runner does only where that
+    was killed.
     """
 
     setting: str
     limit: float
     used: Callable[[Progress], float]
     show: Callable[[float], str]
-    reason: Reason | None = None
+    reason: Reason
+    is_shims: bool = False
 
     def words(self, used: float) -> str:
         """Return how much is used, for people."""
@@ -39,8 +41,10 @@ class Gauge:
 def gauges(run: RunDirectory, held: Held, tools: Tools) -> Iterator[Gauge]:
     """Yield the limits that are set for a run."""
     config = tools.config
-    yield Gauge("claude_timeout", config.claude_timeout, lambda _: vital_signs.age(run), _seconds)
-    yield Gauge("output_limit", config.output_limit, lambda _: _size(run.out) + _size(run.err), _megabytes)
+    shims = run.limits() or Limits(config.claude_timeout, output_bytes=config.output_limit)
+    age, printed = (lambda _: vital_signs.age(run)), (lambda _: _size(run.out) + _size(run.err))
+    yield Gauge("claude_timeout", shims.timeout, age, _seconds, Reason.TIMED_OUT, is_shims=True)
+    yield Gauge("output_limit", shims.output_bytes, printed, _megabytes, Reason.OUTPUT_LIMIT, is_shims=True)
     if config.memory_limit is not None:
         memory = _Memory(run, config.memory_limit)
         yield Gauge("memory_limit", config.memory_limit, memory.used, _megabytes, Reason.MEMORY_LIMIT)

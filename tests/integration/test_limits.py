@@ -31,6 +31,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
+def _catches_term(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM by now."""
+    status = Path("/proc", str(pid), "status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> 14 & 1)
+
+
 @pytest.fixture
 def brief_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overseer, "LINGER_SECONDS", 0.6)
@@ -267,6 +274,45 @@ def test_an_agent_without_its_shim_is_attended_at_rest_and_held_to_its_limits(be
 
     assert verdict.reason is Reason.STALLED
     assert time.process_time() - before < 1.5
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "reason"),
+    [
+        ("stay()", {"claude_timeout": 4}, Reason.TIMED_OUT),
+        ("while True: print('x' * 1000, flush=True)", {"output_limit": 2_000_000}, Reason.OUTPUT_LIMIT),
+    ],
+)
+def test_the_shim_s_own_limits_hold_where_it_was_killed(
+    bench: Bench, script: str, settings: dict[str, int], reason: Reason
+) -> None:
+    """Defect: without its shim an agent had no time limit, and might print without end."""
+    tools = bench.tools(**settings)
+    run = bench.start(f"tell(messages=1)\nwait_for('shimless')\n{script}", tools)
+    until(lambda: run.out.stat().st_size, "its line")
+    os.kill(run.pids()["shim"].pid, 9)
+    (bench.directory / "shimless").touch()
+
+    verdict = bench.attend(run, bench.tools())
+
+    assert verdict.reason is reason
+    assert nobody_lives(bench.directory)
+
+
+def test_a_stop_that_the_shim_did_not_live_to_see_through_is_seen_through(bench: Bench) -> None:
+    """Asked to end, killed within the grace: an agent that does not heed the request had nobody to end it."""
+    tools = bench.tools(grace=60)
+    run = bench.start("import signal\nsignal.signal(15, lambda *_: print('asked', flush=True))\nstay()\nstay()", tools)
+    until(lambda: run.pids().get("agent"), "the agent")
+
+    with bench.attended(run, tools) as verdicts:
+        until(lambda: _catches_term(run.pids()["agent"].pid), "its handler")
+        bench.signals.request(Intent.STOP)
+        until(lambda: b"asked" in run.out.read_bytes(), "the request")
+        os.kill(run.pids()["shim"].pid, 9)
+
+    assert [verdict.reason for verdict in verdicts] == [Reason.KILLED]
+    assert nobody_lives(bench.directory)
 
 
 def test_the_first_reason_stands(bench: Bench) -> None:
