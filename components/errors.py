@@ -90,6 +90,42 @@ class GitFailed(RunnerError):
     """A git command failed."""
 
 
+class GitTimedOut(GitFailed):
+    """A git command took longer than it may."""
+
+
+class RemoteRefused(GitFailed):
+    """The remote repository does not accept who asks: the token is missing, wrong, or may not do this."""
+
+
+class RemoteMissing(GitFailed):
+    """There is no such repository, or no such branch in it, or it is not shown to who asks."""
+
+
+class RemoteUnavailable(GitFailed):
+    """The remote repository did not answer; asking again later may help."""
+
+
+class RepositoryTooLarge(GitFailed):
+    """The repository is larger than it may be."""
+
+
+class PushRejected(GitFailed):
+    """The remote repository has work on this branch that the push does not contain, or a rule against the push."""
+
+
+class NothingToCommit(GitFailed):
+    """Nothing is staged."""
+
+
+class UnsafeUrl(ConfigError):
+    """The address of a repository may not reach git."""
+
+
+class UnsavedWork(RunnerError):
+    """Removing it would lose work."""
+
+
 class UnsafeName(RunnerError):
     """An id or a branch name has characters that may not reach a path or git."""
 

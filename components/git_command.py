@@ -8,12 +8,12 @@ GIT_DIR of a caller redirects us, and no secret of ours reaches a filter that an
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from components import durable, process
-from components.errors import GitFailed
+from components.errors import GitFailed, GitTimedOut
 from components.model import Captured
 
 TIME_LIMIT = 300.0
@@ -57,19 +57,22 @@ def run(
     `lock` is the descriptor of `locked`: git inherits it, so the lock outlives us for as long as git works.
     `upwards` lets git look for a repository above the directory. Without it a worktree that has lost its `.git` is an
     error, and not taken for the repository around it.
-    Raises GitFailed for an exit code that is not accepted.
+    `timeout` is in seconds; `is_too_much` is asked twice a second, and True ends git as well.
+    Raises GitFailed for an exit code that is not accepted; GitKilled, which is one, where a signal ended git.
     """
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | FIXED | dict(env or {})
+    timeout: float = TIME_LIMIT,
+    is_too_much: Callable[[], bool] | None = None,
     if not upwards:
         environment["GIT_CEILING_DIRECTORIES"] = str(directory.parent)
     argv = ("git", *HARDENED, "-C", str(directory), *words)
     pass_fds = () if lock is None else (lock,)
     try:
-        captured = process.capture(argv, timeout=TIME_LIMIT, env=environment, pass_fds=pass_fds)
+        captured = process.capture(argv, timeout=timeout, env=environment, pass_fds=pass_fds, is_too_much=is_too_much)
     except FileNotFoundError as error:
         raise GitFailed("git is not installed. Install it, for example: apt-get install git") from error
     if captured.timed_out:
-        raise GitFailed(f"git {words[0]} in {directory} took over {TIME_LIMIT:.0f} s, or printed without end: ended.")
+        raise GitTimedOut(f"git {words[0]} in {directory} took over {timeout:g} s, or printed without end: ended.")
     if captured.exit_code not in accepted:
         raise GitFailed(_failure(directory, words, captured))
     return captured

@@ -28,7 +28,7 @@ def commit_tree(workspace: Workspace, head: str, tree: str, task: Task, claim: s
             raise GitFailed(f"branch {workspace.branch} has moved since the work on it was examined. Look at it.")
         if tip == head:
             words = ("commit-tree", "-p", head, "-m", _message(task, claim), tree)
-            made = git_command.run(top, *words, env={**CONFIGURED, **_author(top)}).stdout.decode().strip()
+            made = git_command.run(top, *words, env={**CONFIGURED, **author_of(top)}).stdout.decode().strip()
             reason = f"commit: WIP of task {task.id}"
             git_command.run(top, "update-ref", "-m", reason, ref, made, head, env=CONFIGURED, lock=lock)
             tip = made
@@ -36,12 +36,25 @@ def commit_tree(workspace: Workspace, head: str, tree: str, task: Task, claim: s
     return tip
 
 
-def push(workspace: Workspace, remote: str, commit: str) -> None:
-    """Bring a commit to the branch's name at a remote, never by force, unless it is there. Raises GitFailed."""
+def push(
+    workspace: Workspace,
+    remote: str,
+    commit: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    timeout: float = git_command.TIME_LIMIT,
+) -> str:
+    """Bring a commit to the branch's name at a remote, never by force, unless it is there.
+
+    Returns the commit that was there before, "" for none. `env` is `git_credential.environment`. Raises GitFailed.
+    """
     top, ref = workspace.repository, f"refs/heads/{workspace.branch}"
-    there = git_command.answer(top, "ls-remote", "--", remote, ref).partition("\t")[0]
+    looked = git_command.run(top, "ls-remote", "--", remote, ref, env=env, timeout=timeout)
+    there = looked.stdout.decode(errors="replace").partition("\t")[0]
     if there != commit:
-        git_command.run(top, "push", "--quiet", "--no-verify", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
+        words = ("push", "--quiet", "--no-verify", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
+        git_command.run(top, *words, env=env, timeout=timeout)
+    return there
 
 
 def _message(task: Task, claim: str) -> str:
@@ -52,8 +65,8 @@ def _message(task: Task, claim: str) -> str:
     )
 
 
-def _author(top: Path) -> Mapping[str, str]:
-    """Return an author of ours where git is configured with none."""
+def author_of(top: Path) -> Mapping[str, str]:
+    """Return what tells git of an author of ours, where it is configured with none."""
     known = all(
         git_command.answer(top, "config", "--get", name, accepted=(0, 1)) for name in ("user.name", "user.email")
     )

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -34,11 +34,13 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    is_too_much: Callable[[], bool] | None = None,
 ) -> Captured:
     """Run a helper program in a session of its own and return what it printed (the first MB of each stream).
 
     Its end is the end of the process, not of its output: a child left in the background that holds the output open
-    is not waited for. After `timeout` seconds, or 16 MB of output, everything it started is killed.
+    is not waited for. After `timeout` seconds, or 16 MB of output, everything it started is killed; `is_too_much`
+    is asked at every look (POLL_SECONDS), and True ends it too.
     Raises OSError when the program cannot be started.
     """
     cookie = uuid.uuid4().hex
@@ -57,7 +59,7 @@ def capture(
             start_new_session=True,
             pass_fds=pass_fds,
         )
-        ended = _wait_within(child, started + timeout, (out.fileno(), err.fileno()))
+        ended = _wait_within(child, started + timeout, (out.fileno(), err.fileno()), is_too_much)
         if not ended:
             kill_marked(child, cookie)
         return Captured(
@@ -74,8 +76,10 @@ def _beginning(stream: IO[bytes]) -> bytes:
     return stream.read(OUTPUT_LIMIT)
 
 
-def _wait_within(child: subprocess.Popen[bytes], deadline: float, outputs: Sequence[int]) -> bool:
-    """Wait for the child; False when the deadline (monotonic seconds) or the output limit came first."""
+def _wait_within(
+    child: subprocess.Popen[bytes], deadline: float, outputs: Sequence[int], is_too_much: Callable[[], bool] | None
+) -> bool:
+    """Wait for the child; False when the deadline (monotonic seconds), the output limit or too much came first."""
     fd = os.pidfd_open(child.pid)
     try:
         poller = select.poll()
@@ -86,6 +90,8 @@ def _wait_within(child: subprocess.Popen[bytes], deadline: float, outputs: Seque
                 child.wait()
                 return True
             if left <= 0 or any(os.fstat(output).st_size > 16 * OUTPUT_LIMIT for output in outputs):
+                return False
+            if is_too_much is not None and is_too_much():
                 return False
     finally:
         os.close(fd)
