@@ -51,6 +51,8 @@ def run(
     env: Mapping[str, str] | None = None,
     lock: int | None = None,
     upwards: bool = False,
+    timeout: float = TIME_LIMIT,
+    is_too_much: Callable[[], bool] | None = None,
 ) -> Captured:
     """Run git in the top directory of a checkout and return what it printed (the first MB).
 
@@ -61,8 +63,6 @@ def run(
     Raises GitFailed for an exit code that is not accepted; GitKilled, which is one, where a signal ended git.
     """
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | FIXED | dict(env or {})
-    timeout: float = TIME_LIMIT,
-    is_too_much: Callable[[], bool] | None = None,
     if not upwards:
         environment["GIT_CEILING_DIRECTORIES"] = str(directory.parent)
     argv = ("git", *HARDENED, "-C", str(directory), *words)
