@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show what is at work on this machine.",
     "logs": "Show what an agent does, or did, line by line.",
     "locks": "Show who holds what.",
+    "serve": "Serve the API, live streams and the dashboard.",
     "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",

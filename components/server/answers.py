@@ -1,0 +1,111 @@
+"""How errors are told: one shape for all of them, `{"error": ..., "kind": ...}`, with the status of their kind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from components import errors
+from components.board import NotInTodo, ProjectBusy
+
+logger = logging.getLogger(__name__)
+
+HTTP_STATUS: Mapping[type[Exception], int] = {
+    errors.NotFound: 404,
+    errors.ConfigError: 400,
+    errors.UnsafeName: 400,
+    NotInTodo: 400,
+    errors.IllegalMove: 409,
+    errors.TooManyTasks: 409,
+    errors.StillRunning: 409,
+    errors.AlreadyLive: 409,
+    errors.TaskTaken: 409,
+    errors.AgentMissing: 424,
+    errors.GitFailed: 409,
+    errors.StoreUnavailable: 503,
+    errors.StateCorrupt: 503,
+    errors.StateForeign: 503,
+}
+KINDS = {400: "Invalid", 404: "NotFound", 405: "NotAllowed", 413: "TooLarge"}
+
+
+class Problem(BaseModel):
+    """An error: in words for people, and by its kind for programs."""
+
+    error: str
+    kind: str
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "description": words}
+    for code, words in {
+        400: "A field is missing, unknown or wrong: `field` names it.",
+        401: "There is no valid token.",
+        403: "The token may only read, or the page is of another site.",
+        404: "There is no such thing.",
+        409: "Not in the state that it is in.",
+        413: "The body is too large.",
+        421: "The Host header names another service.",
+        429: "Too many requests.",
+        503: "The store of the history does not answer.",
+    }.items()
+}
+
+
+def install(app: FastAPI) -> None:
+    """Have an application tell errors so."""
+    app.add_exception_handler(errors.RunnerError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def status_of(error: Exception) -> int:
+    """Return the status that tells an error's kind."""
+    return next((HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS), 500)
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    told: dict[str, object] = {"error": str(error), "kind": type(error).__name__}
+    if isinstance(error, ProjectBusy):
+        told["running"] = error.running
+    return JSONResponse(told, status_of(error))
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    """Name the fields that are missing, unknown or wrong; what was given is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    found = [{"field": _field(one["loc"]), "problem": _words(one)} for one in error.errors()]
+    first = found[0]
+    told = {"error": f"{first['field']}: {first['problem']}", "kind": "Invalid", "field": first["field"]}
+    return JSONResponse({**told, "fields": found[:20]}, 400)
+
+
+def _field(where: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in where[1:]) or str(where[0])
+
+
+def _words(one: Mapping[str, Any]) -> str:
+    if one["type"] == "missing":
+        return "it is missing"
+    if one["type"] == "extra_forbidden":
+        return "there is no such field"
+    return str(one["msg"]).encode(errors="replace").decode()
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    kind = KINDS.get(error.status_code, "Error")
+    return JSONResponse({"error": str(error.detail), "kind": kind}, error.status_code, error.headers)
+
+
+async def _unforeseen(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return JSONResponse({"error": "this should not have happened; the service's log tells more", "kind": "Bug"}, 500)

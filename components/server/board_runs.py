@@ -1,0 +1,145 @@
+"""Runs tasks of the board, and brings each to where its run has ended, whoever was away meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from contextlib import suppress
+from datetime import datetime
+
+from components import background, history_entry, stopping, typed_task
+from components.board_task import OUTPUT_LINES, BoardStatus, BoardTask
+from components.errors import NotFound, RunnerError
+from components.execution_index import ExecutionFiles
+from components.model import Verdict
+from components.server import adoption, last_words, launching
+from components.server.core import Core
+from components.server.launching import Order
+
+logger = logging.getLogger(__name__)
+
+BEGINNING_SECONDS = 10.0
+"""How long a running task may have neither files nor a runner: whoever took it is about to start it."""
+FOR_A_REVIEWER = {"evidence": "none", "max_attempts": "1"}
+"""What holds for the board where the configuration says nothing: a person reviews the work, and has it done again."""
+
+
+def run(core: Core, task_id: str) -> BoardTask:
+    """Run a task, and return it with the process id of its runner.
+
+    Raises NotFound, NotInTodo, ProjectBusy and TooManyTasks; whatever fails puts it back to `todo`, with why.
+    """
+    claim = background.new_claim()
+    task = core.board.take(task_id, claim, core.host, core.loaded.config.tasks_per_project)
+    try:
+        pid = launching.start(core, launching.typed(core, order_of(core, task), claim))
+    except (RunnerError, OSError) as error:
+        core.board.settle(task_id, claim, BoardStatus.TODO, error=core.redact(str(error)))
+        raise
+    core.board.note(task_id, claim, pid=pid)
+    return core.board.get(task_id)
+
+
+def order_of(core: Core, task: BoardTask) -> Order:
+    """Return what a task of the board asks for."""
+    origins = core.loaded.origins
+    settings = {name: value for name, value in FOR_A_REVIEWER.items() if origins[name] == "default"}
+    level = task.level or str(core.loaded.config.level)
+    if task.model:
+        settings["models"] = f"{level}={task.model}"
+    parts = [task.context.strip(), f"The documentation for this task is in: {task.docs_path}" if task.docs_path else ""]
+    return Order(
+        title=task.title,
+        description="\n\n".join(filter(None, parts)),
+        project=core.project(task.repository),
+        role=task.role,
+        level=level,
+        complexity=task.complexity,
+        settings=settings,
+    )
+
+
+def stop(core: Core, task_id: str) -> None:
+    """Begin to stop a task; its agents are asked to end, after the grace killed. Raises NotFound where it runs not."""
+    task = core.board.get(task_id)
+    if task.status is not BoardStatus.RUNNING:
+        raise NotFound(f"task {task.id[:8]} is not running; it is in `{task.status}`")
+    files = files_of(core, task)
+    if not files.directory.is_dir():
+        core.board.settle(task.id, task.execution_id, BoardStatus.TODO, error="it was stopped before it began")
+        return
+    in_background(lambda: stopping.stop(core.home, files, core.loaded.config.cancel_grace, core.environ))
+
+
+def in_background(work: object) -> None:
+    """Do something that takes a while in a thread of its own; it ends with the process, and is done again by whoever
+    asks again."""
+    threading.Thread(target=_logged, args=(work,), daemon=True, name="stop").start()
+
+
+def _logged(work: object) -> None:
+    try:
+        work()  # type: ignore[operator]
+    except Exception:  # the last line of defence of a thread that nobody waits for
+        logger.exception("an execution could not be stopped")
+
+
+def settle(core: Core) -> None:
+    """Bring the running tasks of this machine to where their runs are."""
+    collect(core)
+    for task in core.board.running(core.host):
+        try:
+            _settle(core, task)
+        except (RunnerError, OSError):
+            logger.exception("task %s of the board cannot be looked at now", task.id[:8])
+
+
+def collect(core: Core) -> None:
+    """Collect the runners that have ended: those that we started are our children."""
+    for pid in list(core.children):
+        with suppress(ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        core.children.discard(pid)
+
+
+def files_of(core: Core, task: BoardTask) -> ExecutionFiles:
+    """Return the files of a task's run."""
+    return ExecutionFiles(core.home, task.execution_id, f"t{task.execution_id[: typed_task.SHORT]}")
+
+
+def _settle(core: Core, task: BoardTask) -> None:
+    claim = task.execution_id
+    if typed_task.has_runner(core.home, claim):
+        return
+    files = files_of(core, task)
+    if not (files.directory / "task.json").exists():
+        if _age(task.started_at) > BEGINNING_SECONDS:
+            why = "the service ended before the agent was started; run it again"
+            core.board.settle(task.id, claim, BoardStatus.TODO, error=why)
+        return
+    verdict = typed_task.verdict_of(core.home, claim)
+    if verdict is not None:
+        _end(core, task, files, verdict)
+    elif not adoption.adopt(core, claim) and (_age(task.started_at) > 1.0 or not core.children):
+        said = last_words.error(files.runner_log) or "its runner ended without a word"
+        output = last_words.lines(files, OUTPUT_LINES, core.redact)
+        core.board.settle(task.id, claim, BoardStatus.TODO, error=core.redact(said), output=output)
+
+
+def _end(core: Core, task: BoardTask, files: ExecutionFiles, verdict: Verdict) -> None:
+    is_done = verdict.reason in history_entry.DONE_WELL
+    core.board.settle(
+        task.id,
+        task.execution_id,
+        BoardStatus.REVIEW if is_done else BoardStatus.TODO,
+        error="" if is_done else core.redact(f"{verdict.reason}: {verdict.detail}".rstrip(": ")),
+        exit_code=verdict.exit_code,
+        output=last_words.lines(files, OUTPUT_LINES, core.redact),
+    )
+
+
+def _age(moment: str) -> float:
+    return time.time() - datetime.fromisoformat(moment).timestamp() if moment else 0.0

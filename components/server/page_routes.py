@@ -1,0 +1,59 @@
+"""The pages for people: the dashboard, the description of the API; and whether the service lives and is ready."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from components import __version__
+from components.errors import RunnerError
+from components.server.core import core_of
+
+routes = APIRouter()
+STATIC = Path(__file__).with_name("static")
+
+
+@routes.get("/", include_in_schema=False)
+def dashboard() -> FileResponse:
+    """Return the dashboard."""
+    return _page("index.html")
+
+
+@routes.get("/docs", include_in_schema=False)
+def docs() -> FileResponse:
+    """Return the page that shows the OpenAPI description."""
+    return _page("docs.html")
+
+
+@routes.get("/favicon.ico", include_in_schema=False)
+def icon() -> Response:
+    """Return that there is no icon but the page's own."""
+    return Response(status_code=204)
+
+
+@routes.get("/health", tags=["health"])
+def health() -> dict[str, str]:
+    """Say that the service lives."""
+    return {"status": "ok", "version": __version__}
+
+
+@routes.get("/ready", tags=["health"], responses={503: {"description": "Something that it needs is not there."}})
+def ready(request: Request) -> JSONResponse:
+    """Say whether the service can work: its store answers, its home takes files."""
+    core = core_of(request)
+    checks = {"store": "ok", "home": "ok" if os.access(core.home, os.W_OK) else "not writable"}
+    try:
+        core.store.last_transition()
+    except RunnerError as error:
+        checks["store"] = type(error).__name__
+    is_ready = all(said == "ok" for said in checks.values())
+    told: dict[str, Any] = {"status": "ready" if is_ready else "not ready", "checks": checks}
+    return JSONResponse(told, 200 if is_ready else 503)
+
+
+def _page(name: str) -> FileResponse:
+    return FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})

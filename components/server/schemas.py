@@ -1,0 +1,122 @@
+"""What the API is given and gives, as OpenAPI tells it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from components.board_task import BoardStatus, BoardTask
+from components.states import Complexity, Level, Role
+
+LINE = 1000
+TEXT = 1_000_000
+
+
+def _said(text: str) -> str:
+    """Return a text that says something. Raises ValueError."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    """Return a text that every store can keep. Raises ValueError."""
+    if "\0" in text:
+        raise ValueError("it has a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has half a character") from None
+    return text
+
+
+def _line(text: str) -> str:
+    if any(ord(letter) < 32 for letter in text):
+        raise ValueError("it has control characters; write one line")
+    return _storable(text)
+
+
+def _within(path: str) -> str:
+    """Return a path that stays within a repository. Raises ValueError."""
+    if path.startswith(("/", "~")) or ".." in path.split("/"):
+        raise ValueError("not a path within the repository; write one such as docs/feature.md")
+    return _line(path)
+
+
+Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said), AfterValidator(_line)]
+LongText = Annotated[str, Field(max_length=TEXT), AfterValidator(_storable)]
+Word = Annotated[str, Field(max_length=LINE), AfterValidator(_line)]
+RepositoryPath = Annotated[str, Field(max_length=LINE), AfterValidator(_within)]
+
+
+class Given(BaseModel):
+    """What is given has no fields but those that we know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewTask(Given):
+    """A task for the board."""
+
+    title: Title
+    context: LongText = Field(default="", description="What the agent should know, and what is to be done.")
+    docs_path: RepositoryPath = Field(default="", description="Where its documentation is, within the repository.")
+    project: Word = Field(default="", description="A name of GET /api/projects; may be left out where there is one.")
+    role: Role = Role.BACKEND_DEV
+    level: Level | None = None
+    complexity: Complexity = Field(default=Complexity.MAJOR, description="`major` works in a worktree of its own.")
+    model: Word = ""
+
+
+class TaskShown(BaseModel):
+    """A task of the board."""
+
+    id: str
+    title: str
+    context: str
+    docs_path: str
+    project: str
+    repository: str
+    role: str
+    level: str
+    complexity: str
+    model: str
+    status: BoardStatus
+    host: str
+    execution_id: str = Field(description="Its run now, or its last one.")
+    error: str = Field(description="Why it is back in `todo`.")
+    output: list[str] = Field(description="The last 50 lines that its agent printed.")
+    created_at: str
+    updated_at: str
+    started_at: str
+    ended_at: str
+    pid: int | None = Field(description="Of the process that runs it.")
+    exit_code: int | None = Field(description="Of its agent.")
+
+
+class TaskList(BaseModel):
+    """Tasks of the board, newest first; `counts` are of all of them."""
+
+    tasks: list[TaskShown]
+    counts: dict[str, int]
+
+
+class Started(BaseModel):
+    """A task that runs now."""
+
+    status: Literal["running"]
+    pid: int
+    execution_id: str
+
+
+class Stopping(BaseModel):
+    """It was asked to end; after the grace it is killed."""
+
+    status: Literal["stopping"]
+
+
+def shown(task: BoardTask) -> dict[str, Any]:
+    """Return a task of the board as the API tells it."""
+    return {**asdict(task), "output": list(task.output), "pid": task.pid or None}
