@@ -90,6 +90,19 @@ class Config:
     push_remote: str
     pull_request: str
     pull_request_command: tuple[str, ...]
+    repository_hosts: tuple[str, ...]
+    repository_plain_hosts: tuple[str, ...]
+    repository_roots: tuple[str, ...]
+    git_tokens: Mapping[str, str]
+    clone_depth: int | None
+    clone_timeout: float
+    clone_limit: int
+    keep_workspaces_days: float | None
+    webhooks: Mapping[str, str]
+    webhook_secret_file: Path | None
+    webhook_timeout: float
+    webhook_tries: int
+    webhook_gates: bool
     serve_host: str
     serve_port: int
     token_file: Path | None

@@ -89,17 +89,17 @@ class GitWorktree:
             return []
         return self._not_ours(worktree) or unsaved_work.all_of(worktree)
 
-    def close(self, workspace: Workspace) -> list[str]:
+    def close(self, workspace: Workspace, *, is_kept: bool = False) -> list[str]:
         """Remove the worktree when nothing would be lost and return []; otherwise leave all of it and return why.
 
-        The branch stays. The main checkout is never touched.
+        `is_kept` says that what is unsaved was kept elsewhere, and may go. The branch stays. The main checkout is never touched.
         """
         if not workspace.is_worktree:
             return []
         worktree = WorktreeEntry(self._common, workspace.path)
         try:
             with git_command.locked(self._common) as lock:
-                reasons = self._removed(worktree, lock)
+                reasons = self._removed(worktree, lock, is_kept)
         except (GitFailed, OSError) as error:
             reasons = [str(error)]
         return reasons
@@ -156,17 +156,17 @@ class GitWorktree:
         in_base = path.parent == self._base and self._base.resolve() == self._base
         return in_base and branch_names.is_worktree_name(path.name)
 
-    def _removed(self, worktree: WorktreeEntry, lock: int) -> list[str]:
+    def _removed(self, worktree: WorktreeEntry, lock: int, is_kept: bool) -> list[str]:
         """Remove a worktree: aside, looked at again where nobody writes, forgotten by git, deleted. In this order.
 
         Whatever is found aside without an entry is the rest of a removal that was decided: it is deleted.
         """
         worktree.put_back()
         if worktree.entry.is_dir():
-            if reasons := self._not_ours(worktree) or unsaved_work.all_of(worktree):
+            if reasons := self._not_ours(worktree) or ([] if is_kept else unsaved_work.all_of(worktree)):
                 return reasons
             marker = worktree.marker()
-            if reasons := self._set_aside(worktree, lock):
+            if reasons := self._set_aside(worktree, lock, is_kept):
                 return reasons
             if marker is not None:
                 self._drop_empty_branch(marker, lock)
@@ -182,14 +182,27 @@ class GitWorktree:
             words = ("update-ref", "-d", f"refs/heads/{marker.branch}", marker.base_commit)
             git_command.run(self.repository, *words, lock=lock)
 
-    def _set_aside(self, worktree: WorktreeEntry, lock: int) -> list[str]:
+        One that git does not let go of now is left: it takes no room, and holds no work.
+        """
+        packed, branch = self._common / "packed-refs.lock", self._common / "refs" / "heads" / f"{marker.branch}.lock"
+        words = ("update-ref", "-d", f"refs/heads/{marker.branch}", marker.base_commit)
+        try:
+            if marker.ready and git.branches(self.repository).get(marker.branch) == marker.base_commit:
+                remove_lock(packed, LOCK_AGE)
+                remove_lock(branch, LOCK_AGE)
+                git_command.run(self.repository, *words, lock=lock)
+        except (GitFailed, OSError) as error:
+            logger.warning("the empty branch %s is left: %s", marker.branch, error)
+
+    def _set_aside(self, worktree: WorktreeEntry, lock: int, is_kept: bool) -> list[str]:
         there = worktree.path.exists()
         if there:
             worktree.path.rename(worktree.aside)
         try:
-            reasons = unsaved_work.hidden_in(worktree.aside, worktree.entry) if there else []
+            reasons = unsaved_work.hidden_in(worktree.aside, worktree.entry) if there and not is_kept else []
             if not reasons:
-                git_command.run(self.repository, "worktree", "remove", "--", str(worktree.path), lock=lock)
+                force = ("--force", "--force") if is_kept else ()  # twice: also one that is locked
+                git_command.run(self.repository, "worktree", "remove", *force, "--", str(worktree.path), lock=lock)
         except GitFailed as error:
             reasons = [str(error)]
         if reasons:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components import history_entry, store_rows
+from components import history_entry, store_rows, workspace_record
 from components.errors import AlreadyLive, NotFound
 from components.execution import Execution
 from components.history_spool import Event
@@ -37,6 +37,7 @@ def tell(store: Store, event: Event) -> None:
         _bring(store, now, entry, _facts(now, entry, told))
     if used:
         store.spend(used)
+    workspace_record.note(store, entry)
 
 
 def moved(store: Store, now: Execution, after: ExecutionStatus, **facts: object) -> bool:

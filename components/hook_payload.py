@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 from components.errors import ConfigError
 from components.model import Held, Task, Verdict, Workspace
@@ -23,6 +24,8 @@ class Moment(StrEnum):
     ERROR = "error"
 
 
+ALIASES = MappingProxyType({"pre_execution": Moment.PRE_TASK, "post_execution": Moment.POST_TASK})
+"""Other names under which programs know a moment."""
 GATES = frozenset({Moment.PRE_TASK})
 """The moments at which a hook may stop what comes next; at the others it can only warn."""
 
@@ -30,9 +33,9 @@ GATES = frozenset({Moment.PRE_TASK})
 def moment_named(name: str) -> Moment:
     """Return the moment of this name. Raises ConfigError for a name that is none."""
     try:
-        return Moment(name)
+        return ALIASES.get(name) or Moment(name)
     except ValueError:
-        known = ", ".join(Moment)
+        known = ", ".join((*Moment, *ALIASES))
         raise ConfigError(f"hook moment: {name!r} is not one of {known}; use one of these names") from None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from components.api_url import ApiUrl
+from components.remote_settings import REPOSITORIES, WEBHOOKS
 from components.service_settings import SERVICE
 from components.setting import Setting
 from components.setting_kinds import Argv, Choice, Commands, FilePath, Flag, Names, Number, PerLevel, Places, Text
@@ -252,6 +253,8 @@ GROUPS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
         "The agent's program": PROGRAM,
         "Limits": LIMITS,
         "Proof of work": PROOF,
+        "Repositories elsewhere": REPOSITORIES,
+        "Webhooks": WEBHOOKS,
         "The service": SERVICE,
         "The terminal": TERMINAL,
     }

@@ -32,18 +32,26 @@ OF_NO_TIME = {"GIT_AUTHOR_DATE": "@0 +0000", "GIT_COMMITTER_DATE": "@0 +0000"}
 
 
 def take(
-    workspace: Workspace, task_id: str, claim: str, *, why: str, attempt: int | None = None, thorough: bool = False
+    workspace: Workspace,
+    task_id: str,
+    claim: str,
+    *,
+    why: str,
+    attempt: int | None = None,
+    thorough: bool = False,
+    with_ignored: bool = False,
 ) -> str | None:
     """Save what is not in HEAD and return its ref; None when there is nothing, or nothing new since the latest.
 
-    Saved are changed, staged, deleted and untracked files, in a worktree also the ignored ones that are no junk, and
+    Saved are changed, staged, deleted and untracked files, in a worktree (or `with_ignored`) also the ignored ones that
+    are no junk, and
     commits on a detached HEAD. `thorough` reads every file: it finds also what hides from `git status`.
     What could not be saved is logged and noted in the snapshot. Raises UnsafeName, and GitFailed when git cannot.
     """
     folder = shelf.folder(task_id, claim)
     files = checkout.of(workspace)
     entries = files.entries()
-    unsaved = _unsaved(files, entries)
+    unsaved = _unsaved(files, entries, with_ignored or workspace.is_worktree)
     if entries is not None and not (unsaved or thorough or _is_staged(entries) or files.has_commits_on_no_branch()):
         for what in unsaved.left_out:
             logger.warning("no snapshot of task %s holds %s", task_id, what)
@@ -170,11 +178,11 @@ class _Taking:
         raise GitFailed(f"no ref could be made for a snapshot: {failure}")
 
 
-def _unsaved(files: Checkout, entries: Sequence[git.Entry] | None) -> UnsavedFiles:
+def _unsaved(files: Checkout, entries: Sequence[git.Entry] | None, ignored: bool) -> UnsavedFiles:
     # Half of what is free: a snapshot must not be what fills the disk.
     most = min(MOST_BYTES, shutil.disk_usage(files.common).free // 2)
     # What is ignored came with the work in a worktree, and in the main checkout was mostly there before.
-    unsaved = UnsavedFiles(files.top, files.common, ignored=files.workspace.is_worktree, most_bytes=most)
+    unsaved = UnsavedFiles(files.top, files.common, ignored=ignored, most_bytes=most)
     if entries is not None:
         unsaved.add(entries)
     elif files.is_there:

@@ -127,6 +127,23 @@ class ExecutionStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class WorkspaceKind(StrEnum):
+    """Where an agent works: in a worktree, in a clone of its own, or in the checkout that is there."""
+
+    WORKTREE = "worktree"
+    CLONE = "clone"
+    IN_PLACE = "in_place"
+
+
+class WorkspaceStatus(StrEnum):
+    """What a workspace is good for: somebody works in it, it may go, it ended in trouble, it is being removed."""
+
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    ERROR = "error"
+    CLEANING = "cleaning"
+
+
 LIVE = frozenset(
     {
         ExecutionStatus.PENDING,

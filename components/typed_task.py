@@ -34,7 +34,8 @@ class TypedTask:
     """A typed task. `claim` is the execution's id; `settings` override the configuration, by name, as text.
 
     `restarted_from` is the execution that this one repeats; with `resumes` it goes on in that one's session and
-    workspace.
+    workspace. `clone_of` is the address of a repository elsewhere, of which `repository` is or will be a clone, with
+    the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says.
     """
 
     claim: str
@@ -45,6 +46,9 @@ class TypedTask:
     restarted_from: str = ""
     resumes: bool = False
     door: Door = Door.TASK
+    clone_of: str = ""
+    branch: str = ""
+    kind: str = ""
 
     @property
     def agent_id(self) -> str:
@@ -76,6 +80,7 @@ def load(home: Path, claim: str) -> TypedTask:
             restarted_from=data["restarted_from"],
             resumes=data["resumes"],
             door=Door(data.get("door", Door.TASK)),
+            **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind")},
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise NotFound(f"the task {path} cannot be read: {error}") from error

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.errors import RunnerError, UnsafeName, UnsafeUrl
 from components.model import Held, Verdict
-from components.states import Reason
+from components.states import Phase, Reason
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -25,9 +26,11 @@ def configured(typed: TypedTask, environ: Mapping[str, str]) -> Config:
 
     settings: dict[str, object] = {name: value for name, value in typed.settings.items() if name != "config"}
     given = {**settings, "role": typed.task.role, "level": typed.task.level, "agent_id": typed.agent_id}
+    if typed.repository.is_dir() or not typed.clone_of:
+        given["repository"] = str(typed.repository)
     file = typed.settings.get("config")
     loaded = load(
-        {**given, "repository": str(typed.repository), "single_task": True},
+        {**given, "single_task": True},
         environ,
         file=Path(file) if file else None,
     )
@@ -41,13 +44,45 @@ def keep_verdict(home: Path, held: Held) -> None:
     typed_task.keep_verdict(home, held.claim, held.verdict or Verdict(Reason.LOST_CLAIM))
 
 
+def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
+    """Keep and tell that the repository of a task is not to be had; no agent was started."""
+    from components.history import History
+    from components.redact import Redactor, secret_values
+    from components.task_persistence import host_name, now_text
+
+    reason = Reason.UNSAFE_TASK if isinstance(error, UnsafeUrl | UnsafeName) else Reason.WORKSPACE_FAILED
+    held = Held(
+        task=typed.task,
+        agent_id=typed.agent_id,
+        phase=Phase.DONE,
+        claim=typed.claim,
+        session_id="",
+        locked_at=now_text(),
+        host=host_name(),
+        verdict=Verdict(reason, str(error)),
+    )
+    keep_verdict(config.home, held)
+    history = History(
+        config.home,
+        config.store,
+        agent_id=typed.agent_id,
+        project=str(typed.repository),
+        door=typed.door,
+        redact=Redactor(secret_values(os.environ)),
+    )
+    history.note(held)
+    history.close()
+    click.echo(f"Task {typed.task.id} was not begun: {error}", err=True)
+    return 1
+
+
 @click.command(name="execute", hidden=True)
 @click.argument("claim")
 @click.argument("alive", type=int)
 def command(claim: str, alive: int) -> int:
     """Run a typed task to its end, from wherever it is."""
     os.set_inheritable(alive, False)
-    from components import background, typed_task
+    from components import background, typed_task, workplace
     from components.app import AdvancedAgentRunner
     from components.cli.run import terminal
     from components.config import load
@@ -59,10 +94,15 @@ def command(claim: str, alive: int) -> int:
     home = load({}, os.environ).config.home
     typed = typed_task.load(home, claim)
     config = configured(typed, os.environ)
+    try:
+        workplace.prepare(config, typed)
+    except RunnerError as error:
+        return give_up(config, typed, error)
+    config = configured(typed, os.environ)
     ui = terminal(config)
     source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, typed.task.role, typed.task.level)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)
-    runner.door, runner.project = typed.door, typed.project
+    runner.door, runner.project = typed.door, str(typed.repository)
     runner.on_end = partial(keep_verdict, home)
     tally = runner.run(first=background.first_entry(home, typed, runner.journal))
     return 1 if tally.failed else 0

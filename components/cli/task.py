@@ -6,13 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from components.cli.output import folded, show
-from components.states import Complexity, Level, Role
+from components.states import Level, Role
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 TITLE_CHARACTERS = 80
 HELP = """Have an agent do one task in a project.
 
-PROJECT is a name of `projects:` in the configuration, or the path of a git repository. DESCRIPTION says what to do;
-with - it is read from standard input. The agent works in a worktree of its own unless --minor says otherwise.
+PROJECT is a name of `projects:` in the configuration, the path of a git repository, or its address: that is cloned
+first. DESCRIPTION says what to do; with - it is read from standard input. The agent works in a worktree of its own
+unless --minor or --workspace says otherwise.
 
 \b
 Start it and go on with your own work:
@@ -30,6 +32,9 @@ Start it and go on with your own work:
 \b
 See it work (Ctrl-C leaves it at work; a second one cancels it):
   agent-runner task ~/src/shop "Explain the build in README.md" --minor
+\b
+In a repository that is not here yet (a token for it: `git_tokens`):
+  agent-runner task https://git.example.org/shop.git "Update the licence" -b
 \b
 Afterwards:
   agent-runner status            agent-runner logs ID -f
@@ -48,6 +53,8 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 @click.option("--role", metavar="ROLE", default=Role.BACKEND_DEV.value, help=f"{', '.join(Role)}.", show_default=True)
 @click.option("--seniority", "--level", "level", metavar="LEVEL", help=f"{', '.join(Level)}: chooses the model.")
 @click.option("--major/--minor", "is_major", default=True, help="In a worktree of its own, or in the main checkout.")
+@click.option("--workspace", "kind", metavar="KIND", help="worktree, clone (of its own) or in_place, instead.")
+@click.option("--branch", metavar="NAME", help="The branch that the work begins at.")
 @click.option("--model", metavar="NAME", help="The model, whatever the seniority.")
 @click.option("--timeout", "claude_timeout", metavar="SECONDS", help="How long an attempt may take.")
 @click.option("--budget", "task_budget_usd", metavar="USD", help="What it may cost.")
@@ -67,7 +74,7 @@ def command(
 ) -> int:
     """Keep the task, start its runner, and show it unless it is for the background."""
     from components import background as tasks
-    from components import projects
+    from components import workplace
     from components.cli import execute
     from components.config import load
     from components.typed_task import TypedTask
@@ -76,17 +83,27 @@ def command(
     if not text.strip():
         raise click.UsageError("the description is empty; say what is to be done")
     config = load({"role": given["role"], "level": given["level"]}, os.environ, file=given["file"]).config
-    named = projects.find(config, project)
     claim = tasks.new_claim()
+    kind = given["kind"] or ("" if is_major else "in_place")
+    place = workplace.chosen(config, project, claim, kind=kind, branch=given["branch"] or "")
     task = tasks.task_of(
         claim,
         title or first_line(text),
         text,
         role=str(config.role),
         level=config.level,
-        complexity=Complexity.MAJOR if is_major else Complexity.MINOR,
+        complexity=place.complexity,
     )
-    typed = TypedTask(claim, task, named.path, named.name, settings_of(given, config.level))
+    typed = TypedTask(
+        claim,
+        replace(task, branch=place.branch),
+        place.repository,
+        place.project,
+        settings_of(given, config.level),
+        clone_of=place.clone_of,
+        branch=place.branch,
+        kind=place.kind,
+    )
     execute.configured(typed, os.environ)
     return launch(config, typed, background=background, waits=waits, as_json=as_json)
 

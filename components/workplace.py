@@ -1,0 +1,74 @@
+"""Where a typed task is to be done: a repository of this machine, or a clone of one elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import branch_names, clones, git_url, projects
+from components.clones import Wanted
+from components.config import Config
+from components.errors import ConfigError, UnsafeName
+from components.states import Complexity, WorkspaceKind
+from components.typed_task import TypedTask
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """The repository that a task names, and the kind of workspace in it.
+
+    `clone_of` is the address that `repository` is, or will be, a clone of; "" for one that is there.
+    """
+
+    repository: Path
+    project: str
+    kind: WorkspaceKind
+    clone_of: str = ""
+    branch: str = ""
+
+    @property
+    def complexity(self) -> Complexity:
+        """What the steps know of the kind: a major task has a worktree, a minor one the checkout."""
+        return Complexity.MAJOR if self.kind is WorkspaceKind.WORKTREE else Complexity.MINOR
+
+
+def chosen(config: Config, word: str, claim: str, *, kind: str = "", branch: str = "") -> Workplace:
+    """Return where a task is done; nothing is cloned yet. `word` is a project, a path, or the address of a repository.
+
+    Raises NotFound and NotARepository for what is not there, UnsafeUrl and UnsafeName for what may not reach git,
+    ConfigError for a kind that is none or does not fit.
+    """
+    wanted_kind = _kind(kind)
+    if branch and not branch_names.is_safe(branch):
+        raise UnsafeName(f"branch {branch[:80]!r} is no name for a branch. Use letters, digits and . _ / - only.")
+    if git_url.is_address(word) or word.startswith("-"):
+        url = clones.admit(config, word)
+        return _cloned(config, url.text, url.name, Wanted(url.text, wanted_kind, claim, branch))
+    named = projects.find(config, word)
+    if wanted_kind is WorkspaceKind.CLONE:
+        return _cloned(
+            config, f"file://{named.path}", named.name, Wanted(f"file://{named.path}", wanted_kind, claim, branch)
+        )
+    return Workplace(named.path, named.name, wanted_kind, branch=branch)
+
+
+def prepare(config: Config, typed: TypedTask) -> None:
+    """Have the clone ready that a typed task is done in; a task that was begun finds it as it was.
+
+    Raises as `clones.provide`.
+    """
+    journal = config.home / "locks" / f"agent-{typed.agent_id}.lock"
+    if typed.clone_of and not (journal.exists() and typed.repository.is_dir()):
+        wanted = Wanted(typed.clone_of, _kind(typed.kind), typed.claim, typed.branch)
+        clones.provide(config, wanted, typed.repository)
+
+
+def _cloned(config: Config, url: str, name: str, wanted: Wanted) -> Workplace:
+    return Workplace(clones.place_of(config, wanted), name, wanted.kind, url, wanted.branch)
+
+
+def _kind(word: str) -> WorkspaceKind:
+    try:
+        return WorkspaceKind(word or WorkspaceKind.WORKTREE)
+    except ValueError:
+        raise ConfigError(f"workspace {word[:40]!r}: write one of {', '.join(WorkspaceKind)}") from None
