@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-from components import agent_environment, discovery, git, hook_payload, hook_runner
+from components import agent_environment, discovery, git, hook_payload, hook_runner, taking_up
 from components.config import Config, require
 from components.equipment import Outfitter
 from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
@@ -60,30 +60,35 @@ class AdvancedAgentRunner:
         self._started = time.monotonic()
 
     def run(self, first: Held | None = None) -> Tally:
-        """Sign in, go on with what is in hand, else with `first`, and work; returns what was done.
+        """Stay with the agent at work, sign in, go on with what is in hand, else with `first`, and work.
 
-        Raises ConfigError, AgentIdInUse, AgentMissing, NotARepository and Unauthorized before anything is changed.
+        Returns what was done. Raises ConfigError, AgentIdInUse, AgentMissing and NotARepository before anything is
+        changed, and Unauthorized before anything but that agent's end was seen.
         """
         self._in_force = self._make(self.config)
         self.journal.hold()
         self.signals.on_dump = self._dump
         patience = Patience(self.signals, self.ui, self._knock)
-        try:
-            patience(
-                self._register,
-                gives_up_draining=True,
-                gives_up_after=self.config.idle_timeout,
-                waits_for=(SourceUnavailable,),
-            )
-        except Draining as leaving:
-            self.ui.info(f"Leaving: {leaving}")
-            return Tally()
         history = self._history()
         runner = TaskRunner(self.journal, self.tools, patience, self.on_end, history.note)
         try:
+            taking_up.attend(self.journal, runner, self.ui)
+            self._sign_in(patience)
             return Worker(runner, self.journal, self.tools, patience, first).run()
+        except Draining as leaving:
+            self.ui.info(f"Leaving: {leaving}")
+            return Tally()
         finally:
             history.close()
+
+    def _sign_in(self, patience: Patience) -> None:
+        """Sign in as soon as the source is there. Raises ConfigError and Unauthorized, or Draining."""
+        patience(
+            self._register,
+            gives_up_draining=True,
+            gives_up_after=self.config.idle_timeout,
+            waits_for=(SourceUnavailable,),
+        )
 
     def _history(self) -> History:
         """Return who tells the history what is done; a store that is away is never waited for."""
@@ -156,7 +161,10 @@ class AdvancedAgentRunner:
         if self._given_source is not None:
             return self._given_source
         identity = (config.agent_id, str(config.role), config.level)
-        return HeadlessPm(config.api_url, config.api_key, *identity, wait=self.signals.wait)
+        signals = self.signals
+        return HeadlessPm(
+            config.api_url, config.api_key, *identity, wait=signals.wait, wait_for_answer=signals.wait_for_answer
+        )
 
     def _hooks(self, config: Config) -> HookRunner:
         directory = config.hooks_directory or discovery.default_hooks_directory()

@@ -20,7 +20,7 @@ from components import (
     stop_order,
     transcript,
 )
-from components.errors import Draining, SourceUnavailable, TaskTaken
+from components.errors import Draining, SourceRefused, SourceUnavailable, TaskTaken, Unauthorized
 from components.hearing import Hearing
 from components.model import AgentResult, ExitRecord, Held, Usage, Verdict
 from components.overseer import Overseer
@@ -46,7 +46,8 @@ UNNAMED_SECONDS = 0.2
 def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
     """Wait until nothing of the run is alive; True when the task went to somebody else meanwhile.
 
-    Raises Draining when the operator wants the agent left at work: the next start comes back here.
+    The lock on `watched` comes first: without it the shim ends the agent after a while, also while a source that hangs
+    is asked. Raises Draining when the operator wants the agent left at work: the next start comes back here.
     """
     claim_watch = _ClaimWatch(held, tools)
     saving = Pulse()
@@ -58,6 +59,7 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
     pulses = (tools.pulse, claim_watch.pulse, saving, overseer)
     told = Intent.RUN
     with durable.locked(run.path / "watched"), tools.ui.elapsed(f"Task {held.task.id}: the agent works"):
+        claim_watch.begin()
         while run.state() is RunState.ALIVE:
             _wait_a_while(run, tools, pulses)
             if tools.signals.intent is Intent.LEAVE:
@@ -79,7 +81,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     Raises Draining when the operator wants to leave while a long output is read.
     """
     record = run.exit_record()
-    if record is None:
+    if record is None or not record.clean:
         process.clear(run)
     listener = _hear_all(run, tools)
     result = _shown(listener.result(record), tools)
@@ -174,7 +176,16 @@ class _ClaimWatch:
         self._held = held
         self._tools = tools
         self.pulse.every(tools.config.heartbeat_interval, self._look)
-        if held.recovered:
+
+    def begin(self) -> None:
+        """Sign in and look at once where a runner before us was in charge: it may have been away for long."""
+        if not self._held.recovered:
+            return
+        try:
+            self._tools.presence.sign_in()
+        except (SourceUnavailable, SourceRefused, Unauthorized, OSError) as error:
+            self._tools.ui.warning(f"Attending the agent of task {self._held.task.id} all the same: {error}")
+        else:
             self._look()
 
     def _look(self) -> None:
@@ -186,5 +197,5 @@ class _ClaimWatch:
             self.is_lost = claiming.is_lost(now, self._held)
         except TaskTaken:
             logger.info("task %s was locked by another; looking again later", self._held.task.id)
-        except SourceUnavailable as error:
+        except (SourceUnavailable, SourceRefused, Unauthorized) as error:
             logger.info("cannot look at task %s now: %s", self._held.task.id, error)

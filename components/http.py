@@ -21,7 +21,7 @@ import urllib3
 
 from components.api_url import is_loopback
 from components.errors import SourceUnavailable
-from components.http_deadline import DeadlineAdapter
+from components.http_deadline import DeadlineAdapter, WaitForAnswer, is_given_up
 
 ANSWER_LIMIT = 16_000_000
 REFUSAL_LIMIT = PIECE = 65_536
@@ -113,7 +113,13 @@ class Origin:
     """
 
     def __init__(
-        self, url: str, headers: Mapping[str, str], *, timeout: float, wait: Callable[[float], object]
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        timeout: float,
+        wait: Callable[[float], object],
+        wait_for_answer: WaitForAnswer | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self._timeout = (min(CONNECT_SECONDS, timeout), timeout)
@@ -125,7 +131,7 @@ class Origin:
         self._session.auth = lambda request: request  # else every request looks for a password in ~/.netrc
         self._session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", **headers})
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, DeadlineAdapter())
+            self._session.mount(scheme, DeadlineAdapter(wait_for_answer))
 
     def ask(self, request: Request) -> Answer:
         """Make a request and return the answer: a success or a refusal (4xx).
@@ -169,7 +175,9 @@ class Origin:
             seen, never_arrived = _failure(error, self._timeout[1])
             done = False if never_arrived else None
             hint = "; is the server running there, and HEADLESS_PM_API_URL right?" if never_arrived else ""
-            raise Unanswered(self.problem(request, seen + hint, is_done=done), is_passing=True) from error
+            raise Unanswered(
+                self.problem(request, seen + hint, is_done=done), is_passing=not is_given_up(error)
+            ) from error
 
     def _read(self, request: Request, response: requests.Response) -> Answer:
         status = response.status_code

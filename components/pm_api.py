@@ -12,6 +12,7 @@ import components
 from components import pm_wire
 from components.errors import RunnerError, SourceRefused, SourceUnavailable, Unauthorized
 from components.http import Answer, Origin, Request
+from components.http_deadline import WaitForAnswer
 from components.model import Task
 from components.ports import Registration
 
@@ -40,10 +41,11 @@ class PmApi:
         *,
         timeout: float,
         wait: Callable[[float], object],
+        wait_for_answer: WaitForAnswer | None = None,
     ) -> None:
         headers = {"X-API-Key": api_key, "User-Agent": f"advanced-agent-runner/{components.__version__}"}
         self.url = url.rstrip("/").removesuffix(API).rstrip("/")
-        self._origin = Origin(self.url, headers, timeout=timeout, wait=wait)
+        self._origin = Origin(self.url, headers, timeout=timeout, wait=wait, wait_for_answer=wait_for_answer)
         self._api_key = api_key
         self._agent_id = agent_id
         self._registration = {"agent_id": agent_id, "role": role, "level": level, "connection_type": "client"}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import enum
 import faulthandler
+import math
 import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -26,6 +28,9 @@ class Intent(enum.IntEnum):
 
 
 TERM = {"leave": Intent.LEAVE, "wait": Intent.FINISH, "stop": Intent.STOP}
+TAKEN = frozenset({signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+ANSWER_SECONDS = {Intent.FINISH: 5.0, Intent.STOP: 5.0, Intent.LEAVE: 1.0}
+"""How long an answer is waited for that was asked for before a signal came; what hangs must not hold us."""
 INTERRUPT = {Intent.RUN: Intent.FINISH, Intent.FINISH: Intent.STOP, Intent.STOP: Intent.LEAVE}
 
 
@@ -36,11 +41,17 @@ class Signals:
         self.intent = Intent.RUN
         self._on_term = TERM[on_term]
         self._terms = 0
+        self._asked_at = 0.0
         self.is_interrupted = False
         self.wants_reload = False
         self.on_dump: Callable[[], None] | None = None
         self._wants_dump = False
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    @staticmethod
+    def hold_back() -> None:
+        """Have the signals wait until `install`, so that none is lost, or ends us, while the program is loaded."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
 
     def install(self) -> None:
         """Take over SIGTERM, SIGQUIT, SIGINT, SIGHUP and SIGUSR1 of this process; main thread only.
@@ -54,6 +65,7 @@ class Signals:
         signal.signal(signal.SIGUSR1, self._dump)
         with contextlib.suppress(OSError, ValueError, AttributeError):
             faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
 
     @property
     def is_draining(self) -> bool:
@@ -63,6 +75,7 @@ class Signals:
     def request(self, intent: Intent) -> None:
         """Ask for an intent, as a signal would."""
         self.intent = intent
+        self._asked_at = time.monotonic()
         self._wake()
 
     def wait(self, seconds: float, fd: int | None = None) -> bool:
@@ -79,6 +92,27 @@ class Signals:
             self._wants_dump = False
             self.on_dump()
         return fd in ready
+
+    def wait_for_answer(self, fd: int, began: float, deadline: float) -> bool:
+        """Wait until `fd` is readable; False when the deadline came first, or the operator cannot wait so long.
+
+        `began` is when the answer was asked for; both are of the monotonic clock. A runner that stops its agent still
+        asks the server to tell the end, but has less time for each answer.
+        """
+        while True:
+            left = min(deadline, self._last_moment(began)) - time.monotonic()
+            if left <= 0:
+                return False
+            if self.wait(left, fd):
+                return True
+
+    def _last_moment(self, began: float) -> float:
+        is_later = began > self._asked_at
+        if self.intent is Intent.RUN or (is_later and self.intent is Intent.FINISH):
+            return math.inf
+        return ANSWER_SECONDS[self.intent] + (
+            max(began, self._asked_at) if self.intent is Intent.STOP else self._asked_at
+        )
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

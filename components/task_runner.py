@@ -12,6 +12,7 @@ from components.errors import Draining
 from components.model import Held, Verdict
 from components.patience import Patience
 from components.reason_words import WORDS
+from components.run_directory import RunState
 from components.signals import Intent
 from components.states import Phase, Reason
 from components.steps import STEPS
@@ -20,6 +21,7 @@ from components.tools import Toolbox, Tools
 
 logger = logging.getLogger(__name__)
 
+BEGUN = frozenset({Phase.SPAWNING, Phase.RUNNING})
 NOT_BEGUN = frozenset({Phase.ANNOUNCED, Phase.PREPARING, Phase.SPAWNING})
 
 
@@ -57,6 +59,20 @@ class TaskRunner:
         self._patience(lambda: cancelling.forget(self._toolbox().config.home, held.claim))
         faults.reach(f"after.{held.phase}")
         return held.verdict
+
+    def attend(self, held: Held) -> Held:
+        """Stay with a run that has begun until it is over and judged. None of that needs the source of tasks.
+
+        Raises Draining as `run` does.
+        """
+        self._tell(held)
+        while self.has_begun(held):
+            held = self._advance(held)
+        return held
+
+    def has_begun(self, held: Held) -> bool:
+        """Whether the run in hand has an agent, or had one whose end nobody saw."""
+        return held.phase in BEGUN and self._toolbox().run_of(held).state() is not RunState.NEVER_RAN
 
     def _advance(self, held: Held) -> Held:
         """Take one step and make its outcome durable."""

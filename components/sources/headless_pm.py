@@ -13,6 +13,7 @@ from types import MappingProxyType
 from components import pm_wire
 from components.errors import SourceUnavailable, TaskTaken, UnsafeName
 from components.http import Request
+from components.http_deadline import WaitForAnswer
 from components.model import Task
 from components.pm_api import API, PmApi, data_of
 from components.pm_lists import PmLists
@@ -44,8 +45,11 @@ class HeadlessPm:
         *,
         timeout: float = 15.0,
         wait: Callable[[float], object],
+        wait_for_answer: WaitForAnswer | None = None,
     ) -> None:
-        self._api = PmApi(url, api_key, agent_id, role, level, timeout=timeout, wait=wait)
+        self._api = PmApi(
+            url, api_key, agent_id, role, level, timeout=timeout, wait=wait, wait_for_answer=wait_for_answer
+        )
         self._lists = PmLists(self._api)
         self._names = PmNames(self._api)
         self._agent_id = agent_id

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from components import durable, vital_signs
 from components.run_directory import RunState
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner, git
@@ -220,6 +224,97 @@ def test_a_server_that_goes_away_during_the_work_is_told_when_it_is_back(tmp_pat
             assert one.log.read_text().count("Trying again until it works") == 1
         finally:
             one.close()
+
+
+def test_an_agent_is_attended_though_the_server_is_away_when_its_daemon_starts_again(tmp_path: Path) -> None:
+    """Defect: the daemon waited for the server first, and the shim ended the agent, which nobody watched."""
+    with running_pm(tmp_path, "--real") as pm:
+        task = pm.api.task("Long")
+        one = Runner(tmp_path, pm, "wait", "write")
+        try:
+            first = one.start(HEADLESS_PM_LEASH="3")
+            at_work(one)
+            pm.kill()
+            one.kill(first)
+
+            second = one.start("--single-task", HEADLESS_PM_LEASH="3")
+            until(lambda: durable.is_held(one.runs()[0].path / "watched"), "the second daemon to watch it")
+            until(lambda: vital_signs.age(one.runs()[0]) > 8, "twice the leash", 30)
+            assert one.runs()[0].exit_record() is None
+            one.open_gate()
+            until(lambda: one.journal_is("EXITED"), "the verdict on the disk, though nobody can be told")
+            pm.restart()
+
+            assert second.wait(40) == 0
+            assert one.starts() == 1
+            assert is_done(pm, task)
+        finally:
+            one.close()
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def begun(one: Runner) -> subprocess.Popen[bytes]:
+    daemon = one.start()
+    at_work(one)
+    return daemon
+
+
+def test_an_agent_is_attended_at_once_though_the_server_does_not_answer(runner: MakeRunner, pm: PmServer) -> None:
+    pm.api.task("Long")
+    one = runner("wait", "write")
+    one.kill(begun(one))
+    watched = one.runs()[0].path / "watched"
+
+    with silent_server() as url:
+        second = one.start(HEADLESS_PM_API_URL=url)
+        until(lambda: durable.is_held(watched), "the second daemon to watch it", 10)
+        second.terminate()
+
+        assert second.wait(10) == 0
+    assert one.runs()[0].state() is RunState.ALIVE
+
+
+def test_an_agent_is_seen_to_its_end_before_a_key_that_is_refused_ends_the_daemon(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("Long")
+    one = runner("wait", "write")
+    one.kill(begun(one))
+
+    second = one.start(HEADLESS_PM_API_KEY="another")
+    until(lambda: one.said("all the same"), "the refusal to be told")
+    assert second.poll() is None
+    one.open_gate()
+
+    assert second.wait(30) == 77
+    assert one.journal_is("EXITED")
+    assert one.run("--single-task").returncode == 0
+    assert is_done(pm, task)
+
+
+def test_a_daemon_that_hears_nothing_from_the_server_ends_soon_after_a_term(runner: MakeRunner) -> None:
+    """Defect: it went on asking for 27 s."""
+    one = runner("write")
+    with silent_server() as url:
+        daemon = one.start(HEADLESS_PM_API_URL=url)
+        until(lambda: has_socket(daemon.pid), "its question")
+        daemon.terminate()
+
+        assert daemon.wait(5) == 0
+    assert one.said("Leaving")
+
+
+def has_socket(pid: int) -> bool:
+    """Whether a process has a socket open."""
+    with contextlib.suppress(OSError):
+        return any(os.readlink(fd).startswith("socket:") for fd in Path("/proc", str(pid), "fd").iterdir())
+    return False
 
 
 def test_a_runner_that_is_to_stop_does_not_wait_for_ever_for_a_server_that_is_gone(tmp_path: Path) -> None:
