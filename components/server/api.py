@@ -16,8 +16,18 @@ from components import __version__, history_sync, store_url
 from components.board import Board
 from components.config import Loaded
 from components.redact import Redactor, secret_values
-from components.server import adoption, answers, board_runs, page_routes, stream_routes, task_routes
+from components.server import (
+    adoption,
+    answers,
+    board_runs,
+    overview_routes,
+    page_routes,
+    runtime_routes,
+    stream_routes,
+    task_routes,
+)
 from components.server.audit import Audit
+from components.server.bulletin import Bulletin
 from components.server.core import Core
 from components.server.feeds import Feeds
 from components.server.gate import Gate
@@ -30,7 +40,7 @@ logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.5
 SYNC_SECONDS = 10.0
 """How often the history is compared with what lives on this machine."""
-ROUTERS = (page_routes.routes, task_routes.routes, stream_routes.routes)
+ROUTERS = (page_routes, overview_routes, task_routes, runtime_routes, stream_routes)
 DESCRIPTION = "Tasks, executions and workspaces of coding agents. Times are UTC in ISO 8601, money is USD."
 
 
@@ -38,12 +48,14 @@ def make_core(loaded: Loaded, environ: Mapping[str, str], store: Store) -> Core:
     """Return the parts of a service on a store that is open."""
     config = loaded.config
     secrets = [config.api_key, *secret_values(environ), *store_url.secrets_of(config.store)]
+    board = Board(store)
     return Core(
         loaded=loaded,
         environ=environ,
         store=store,
-        board=Board(store),
+        board=board,
         feeds=Feeds(),
+        bulletin=Bulletin(store, board),
         meters=Meters(config.home, store),
         redact=Redactor(secrets),
     )
@@ -63,7 +75,7 @@ def create_app(core: Core, tokens: Tokens) -> FastAPI:
     )
     app.state.core = core
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router.routes)
 
     @app.get("/metrics", tags=["health"])
     def metrics() -> Response:
@@ -95,6 +107,8 @@ def _description(app: FastAPI) -> dict[str, Any]:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Settle what ended while we were away, then keep settling; nothing that runs is touched when we end."""
     core: Core = app.state.core
+    with core.store.writing():
+        pass  # the tables are made, and the library is loaded, before the first request needs them
     await asyncio.to_thread(board_runs.settle, core)
     await asyncio.to_thread(adoption.adopt_all, core)
     beside = [

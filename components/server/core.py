@@ -15,6 +15,7 @@ from components.config import Loaded
 from components.errors import NotARepository, NotFound
 from components.projects import Project
 from components.redact import Redactor
+from components.server.bulletin import Bulletin
 from components.server.feeds import Feeds
 from components.server.metrics import Meters
 from components.setting_kinds import nearest
@@ -32,6 +33,7 @@ class Core:
     store: Store
     board: Board
     feeds: Feeds
+    bulletin: Bulletin
     meters: Meters
     redact: Redactor
     host: str = field(default_factory=host_name)

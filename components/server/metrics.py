@@ -105,7 +105,7 @@ class Readings(Collector):
         yield _gauge("agent_runner_refused_reports", "Reports that the queue's server refused.", len(seen.letters))
 
     def _outcomes(self) -> Iterator[Metric]:
-        executions = CounterMetricFamily(
+        executions = GaugeMetricFamily(
             "agent_runner_executions", "Executions by how they stand or ended.", labels=["door", "status", "reason"]
         )
         hooks = 0

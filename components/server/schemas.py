@@ -14,7 +14,7 @@ LINE = 1000
 TEXT = 1_000_000
 
 
-def _said(text: str) -> str:
+def _said_something(text: str) -> str:
     """Return a text that says something. Raises ValueError."""
     if not text.strip():
         raise ValueError("it is empty")
@@ -45,7 +45,9 @@ def _within(path: str) -> str:
     return _line(path)
 
 
-Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said), AfterValidator(_line)]
+said = AfterValidator(_said_something)
+"""Refuses a text that is empty."""
+Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said_something), AfterValidator(_line)]
 LongText = Annotated[str, Field(max_length=TEXT), AfterValidator(_storable)]
 Word = Annotated[str, Field(max_length=LINE), AfterValidator(_line)]
 RepositoryPath = Annotated[str, Field(max_length=LINE), AfterValidator(_within)]
@@ -115,6 +117,11 @@ class Stopping(BaseModel):
     """It was asked to end; after the grace it is killed."""
 
     status: Literal["stopping"]
+
+
+def safe(word: str) -> str:
+    """Return a word that may be looked for in every store; what is kept there has no such character."""
+    return word.replace("\0", "?").encode(errors="replace").decode()
 
 
 def shown(task: BoardTask) -> dict[str, Any]:

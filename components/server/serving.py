@@ -92,4 +92,5 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._core.feeds.close()
+        self._core.bulletin.close()
         await super().shutdown(sockets)

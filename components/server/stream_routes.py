@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
-from starlette.responses import JSONResponse
-from starlette.websockets import WebSocketDisconnect
 
 from components import execution_index
 from components.board_task import BoardTask
-from components.errors import NotFound, RunnerError, TooManyTasks
+from components.errors import NotFound, RunnerError
 from components.execution_index import ExecutionFiles
-from components.server import answers, board_runs
+from components.server import board_runs
 from components.server.core import Core, core_behind, core_of
 from components.server.follower import Follower, Wanted, now
-from components.server.gate import PROTOCOL
+from components.server.sending import require_room, serve_frames
 
 routes = APIRouter(tags=["streams"])
 TASK_SECONDS = 0.3
@@ -53,14 +50,14 @@ class Asked:
 async def follow_execution(socket: WebSocket, execution_id: str, asked: Annotated[Asked, Depends()]) -> None:
     """Follow an execution."""
     core = core_behind(socket)
-    await _serve(socket, core, lambda: _frames_of_execution(core, execution_id, asked.wanted))
+    await serve_frames(socket, core, lambda: _frames_of_execution(core, execution_id, asked.wanted))
 
 
 @routes.websocket("/ws/tasks/{task_id}")
 async def follow_task(socket: WebSocket, task_id: str, asked: Annotated[Asked, Depends()]) -> None:
     """Follow a task of the board: the run that it has, or had last; where it had none, the one that it will have."""
     core = core_behind(socket)
-    await _serve(socket, core, lambda: _frames_of_task(core, task_id, asked.wanted))
+    await serve_frames(socket, core, lambda: _frames_of_task(core, task_id, asked.wanted))
 
 
 @routes.get("/api/executions/{execution_id}/stream", response_class=StreamingResponse)
@@ -72,7 +69,7 @@ async def execution_events(
 ) -> StreamingResponse:
     """Follow an execution by server-sent events; `Last-Event-ID` goes on where the connection broke."""
     core = core_of(request)
-    _require_room(core)
+    require_room(core)
     files = await asyncio.to_thread(files_of, core, execution_id)
     return _events(_frames(core, files, _resumed(asked.wanted, last_event_id)))
 
@@ -86,7 +83,7 @@ async def task_events(
 ) -> StreamingResponse:
     """Follow a task of the board by server-sent events."""
     core = core_of(request)
-    _require_room(core)
+    require_room(core)
     await asyncio.to_thread(core.board.get, task_id)
     return _events(_frames_of_task(core, task_id, _resumed(asked.wanted, last_event_id)))
 
@@ -142,43 +139,6 @@ async def _frames(core: Core, files: ExecutionFiles, wanted: Wanted) -> AsyncIte
             yield frame
 
 
-async def _serve(socket: WebSocket, core: Core, begin: object) -> None:
-    """Send frames until there are no more, or the client has gone. It is refused where too many are open."""
-    try:
-        _require_room(core)
-    except TooManyTasks as error:
-        await socket.send_denial_response(JSONResponse({"error": str(error), "kind": "TooMany"}, 503))
-        return
-    await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
-    gone = asyncio.create_task(_until_gone(socket))
-    sending = asyncio.create_task(_send(socket, core, begin()))  # type: ignore[operator]
-    await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (gone, sending):
-        task.cancel()
-    await asyncio.gather(gone, sending, return_exceptions=True)
-
-
-async def _send(socket: WebSocket, core: Core, frames: AsyncIterator[str]) -> None:
-    code = 1000
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        try:
-            async with contextlib.aclosing(frames) as coming:  # type: ignore[type-var]
-                async for frame in coming:
-                    await socket.send_text(frame)
-        except RunnerError as error:
-            told = {"type": "error", "kind": type(error).__name__, "message": str(error), "timestamp": now()}
-            await socket.send_text(json.dumps(told))
-            code = 4000 + answers.status_of(error)
-        await socket.close(1012 if core.feeds.is_closed else code)
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    """Wait until the client has gone; what it says is not listened to."""
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-        while (await socket.receive())["type"] != "websocket.disconnect":
-            pass
-
-
 def _events(frames: AsyncIterator[str]) -> StreamingResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_as_events(frames), media_type="text/event-stream", headers=headers)
@@ -214,9 +174,3 @@ def _resumed(wanted: Wanted, last_event_id: str) -> Wanted:
         return wanted
     known = dict(zip(BOTH, map(int, words), strict=True))
     return Wanted({name: known[name] for name in wanted.starts}, wanted.lines, wanted.max_lag)
-
-
-def _require_room(core: Core) -> None:
-    limit = core.loaded.config.max_streams
-    if core.feeds.count >= limit:
-        raise TooManyTasks(f"{core.feeds.count} streams are open, and max_streams is {limit}; close one")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from components.board_task import BoardStatus, BoardTask
 from components.server import board_runs
 from components.server.core import Core, core_of
-from components.server.schemas import NewTask, Started, Stopping, TaskList, TaskShown, shown
+from components.server.schemas import NewTask, Started, Stopping, TaskList, TaskShown, safe, shown
 
 routes = APIRouter(prefix="/api/tasks", tags=["tasks"])
 Here = Annotated[Core, Depends(core_of)]
@@ -36,42 +36,37 @@ def select(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
     """List the tasks of the board, newest first."""
-    tasks = core.board.select(_safe(project), str(status or ""), _safe(before), limit)
+    tasks = core.board.select(safe(project), str(status or ""), safe(before), limit)
     return {"tasks": [shown(task) for task in tasks], "counts": core.board.counts()}
 
 
 @routes.get("/{task_id}", response_model=TaskShown)
 def get(core: Here, task_id: str) -> dict[str, Any]:
     """Show one task."""
-    return shown(core.board.get(_safe(task_id)))
+    return shown(core.board.get(safe(task_id)))
 
 
 @routes.delete("/{task_id}", status_code=204)
 def delete(core: Here, task_id: str) -> None:
     """Take a task off the board; one that runs is refused. Its executions stay in the history."""
-    core.board.delete(_safe(task_id))
+    core.board.delete(safe(task_id))
 
 
 @routes.post("/{task_id}/run", response_model=Started)
 def run(core: Here, task_id: str) -> dict[str, Any]:
     """Have an agent do a task that is in `todo`."""
-    task = board_runs.run(core, _safe(task_id))
+    task = board_runs.run(core, safe(task_id))
     return {"status": "running", "pid": task.pid, "execution_id": task.execution_id}
 
 
 @routes.post("/{task_id}/stop", response_model=Stopping)
 def stop(core: Here, task_id: str) -> dict[str, Any]:
     """Stop a task that runs: SIGTERM, then SIGKILL for all that it started. It goes back to `todo`."""
-    board_runs.stop(core, _safe(task_id))
+    board_runs.stop(core, safe(task_id))
     return {"status": "stopping"}
 
 
 @routes.post("/{task_id}/reopen", response_model=TaskShown)
 def reopen(core: Here, task_id: str) -> dict[str, Any]:
     """Put a task in `review` back to `todo`."""
-    return shown(core.board.reopen(_safe(task_id)))
-
-
-def _safe(word: str) -> str:
-    """Return a word that may be looked for in every store; none of ours has such a character."""
-    return word.replace("\0", "?").encode(errors="replace").decode()
+    return shown(core.board.reopen(safe(task_id)))
