@@ -12,7 +12,7 @@ from components import branch_names, durable, git, git_command, unsaved_work, wo
 from components.errors import ConfigError, GitFailed
 from components.model import Task, Workspace
 from components.states import Complexity
-from components.worktree_entry import Marker, WorktreeEntry
+from components.worktree_entry import LOCK_AGE, Marker, WorktreeEntry, remove_lock
 from components.worktree_opening import Opening
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,11 @@ class GitWorktree:
             raise ConfigError(
                 f"worktree base {str(self._given)!r} lies on the repository itself. Name another directory."
             )
+
+    @property
+    def places(self) -> list[Path]:
+        """The directories that are written in when a workspace is opened; the second is made when it is needed."""
+        return [self._common, self._base]
 
     def open(self, task: Task, claim: str, attempt: int, last: Workspace | None = None) -> Workspace:
         """Return where this attempt works; `last` is what the journal has of the claim, and is never made anew.
@@ -177,10 +182,7 @@ class GitWorktree:
         return []
 
     def _drop_empty_branch(self, marker: Marker, lock: int) -> None:
-        """Delete a branch that we made and on which nothing was committed: that of a QA's worktree, for instance."""
-        if marker.ready and git.branches(self.repository).get(marker.branch) == marker.base_commit:
-            words = ("update-ref", "-d", f"refs/heads/{marker.branch}", marker.base_commit)
-            git_command.run(self.repository, *words, lock=lock)
+        """Delete a branch that we made and on which nothing was committed: that of a QA's worktree, for instance.
 
         One that git does not let go of now is left: it takes no room, and holds no work.
         """

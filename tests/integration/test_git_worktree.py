@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -591,6 +592,22 @@ def test_a_removal_that_was_killed_half_way_is_gone_through_again(worktrees: Git
     assert worktrees.close(workspace) == []
     assert not worktree.aside.exists()
     assert not worktree.entry.exists()
+
+
+@pytest.mark.parametrize("age", [0, 3600])
+def test_a_removal_is_whole_though_git_cannot_drop_the_empty_branch(worktrees: GitWorktree, age: float) -> None:
+    """Defect: a packed-refs.lock of a killed git left the files aside, in a directory that git had forgotten."""
+    workspace = worktrees.open(MAJOR, CLAIM, 1)
+    worktree = WorktreeEntry(workspace.repository / ".git", workspace.path)
+    lock = workspace.repository / ".git" / "packed-refs.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - age, time.time() - age))
+
+    assert worktrees.close(workspace) == []
+
+    assert not any(os.path.lexists(path) for path in (worktree.path, worktree.aside, worktree.entry))
+    assert lock.exists() == (age == 0), "a fresh one may be a living git's"
+    assert (workspace.branch in sh(workspace.repository, "branch")) == (age == 0)
 
 
 def test_work_that_appeared_during_a_removal_that_was_killed_is_put_back(worktrees: GitWorktree) -> None:
