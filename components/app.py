@@ -18,6 +18,7 @@ from components.patience import Patience
 from components.ports import TaskSource
 from components.presence import Presence
 from components.pulse import Pulse
+from components.redact import Redactor, secret_values
 from components.signals import Signals
 from components.sources.headless_pm import HeadlessPm
 from components.states import Door, Role
@@ -26,6 +27,11 @@ from components.task_runner import TaskRunner
 from components.terminal_ui import TerminalUI
 from components.tools import Tools
 from components.worker import Tally, Worker
+
+PRUNE_SECONDS = 3600.0
+"""How often an idle runner deletes what old executions have left, where it is to."""
+if TYPE_CHECKING:
+    from components.webhooks import Webhooks
 
 FIXED = ("role", "agent_id", "home", "store")
 
@@ -54,6 +60,7 @@ class AdvancedAgentRunner:
         self.door = Door.RUN
         self.project = ""
         self._in_force: Tools | None = None
+        self._webhooks: Webhooks | None = None
         seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
         self._presence = Presence(lambda: self.tools().source, seen)
         self.journal = TaskPersistence(config.agent_id, config.home)
@@ -80,6 +87,8 @@ class AdvancedAgentRunner:
             return Tally()
         finally:
             history.close()
+            if self._webhooks is not None:
+                self._webhooks.close()
 
     def _sign_in(self, patience: Patience) -> None:
         """Sign in as soon as the source is there. Raises ConfigError and Unauthorized, or Draining."""
@@ -169,7 +178,13 @@ class AdvancedAgentRunner:
     def _hooks(self, config: Config) -> HookRunner:
         directory = config.hooks_directory or discovery.default_hooks_directory()
         environment = agent_environment.for_hooks(self._environ, hook_runner.VARIABLES)
-        return HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook)
+        hooks = HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook)
+        if config.webhooks:
+            from components.webhooks import Webhooks
+
+            self._webhooks = Webhooks(config, Redactor([config.api_key, *secret_values(self._environ)]))
+            self._webhooks.attach(hooks)
+        return hooks
 
     def _show_hook(self, line: str) -> None:
         self.ui.info(f"hook: {line}")

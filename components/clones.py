@@ -60,6 +60,21 @@ def remote_of(config: Config, text: str) -> Remote:
     return Remote(url, git_credential.token_for(url, config.git_tokens), config.clone_timeout)
 
 
+def access(config: Config, repository: Path, address: str) -> dict[str, str]:
+    """Return what git's environment has besides to reach a configured remote: its token, {} where there is none.
+
+    Raises GitFailed where the repository's own configuration could lead the token elsewhere, and ConfigError.
+    """
+    try:
+        remote = remote_of(config, address)
+    except UnsafeUrl:
+        return {}  # a remote that a person has configured: git reaches it as it does for that person
+    if remote.token is None:
+        return {}
+    git_remote.refuse_rerouting(repository)
+    return remote.env
+
+
 def place_of(config: Config, wanted: Wanted) -> Path:
     """Return where the clone of an execution is, or will be. Raises UnsafeUrl."""
     url = admit(config, wanted.url)

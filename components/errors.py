@@ -86,6 +86,10 @@ class HookPostponed(RunnerError):
     """A hook that guards the task asked to try again later."""
 
 
+class HookRejected(RunnerError):
+    """A hook that guards the task said no."""
+
+
 class GitFailed(RunnerError):
     """A git command failed."""
 

@@ -135,7 +135,7 @@ def fetch(
     Raises GitFailed by its kinds.
     """
     _check_branch(branch)
-    _refuse_rerouting(directory)
+    refuse_rerouting(directory)
     common = git.git_directory(directory)
     gauge = _Gauge(common, most_bytes)
     words = ["fetch", "--quiet", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance"]
@@ -158,7 +158,7 @@ def push(directory: Path, remote: Remote, branch: str, *, commit: str = "") -> P
     Repeating it changes nothing.
     """
     _check_branch(branch or " ")
-    _refuse_rerouting(directory)
+    refuse_rerouting(directory)
     tip = commit or git.branches(directory).get(branch, "")
     if not branch_names.COMMIT.fullmatch(tip):
         raise GitFailed(f"there is no branch {branch} in {directory}, or {tip[:50]!r} is no whole commit id.")
@@ -173,7 +173,7 @@ def _check_branch(branch: str) -> None:
         raise UnsafeName(f"branch {branch[:80]!r} may not reach git. Use letters, digits and . _ / - only.")
 
 
-def _refuse_rerouting(directory: Path) -> None:
+def refuse_rerouting(directory: Path) -> None:
     """See that the repository's own configuration, which an agent may have written, does not lead a token elsewhere."""
     listed = git_command.answer(directory, "config", "--list", "--show-scope", "--name-only", "-z")
     fields = listed.split("\0")

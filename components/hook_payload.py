@@ -52,6 +52,8 @@ def task_moment(
 ) -> dict[str, object]:
     """Return the payload of `pre_task`, or of `post_task` with how it ended and the `status` that was reported.
 
+    That of `error`, for a task that failed, is the one of `post_task` with the keys of `error_moment`.
+
     `retry` says that a crash came between: this moment's hooks may have run for this attempt before.
     """
     payload: dict[str, object] = {
@@ -71,7 +73,10 @@ def task_moment(
         "workspace": _workspace(held.workspace),
         "retry": retry,
     }
-    return payload | _end(held, home, status) if moment is Moment.POST_TASK else payload
+    if moment is Moment.PRE_TASK:
+        return payload
+    payload |= _end(held, home, status)
+    return payload | _failure(held) if moment is Moment.ERROR else payload
 
 
 def health_moment(
@@ -143,6 +148,11 @@ def _end(held: Held, home: Path, status: str) -> dict[str, object]:
         "run_directory": str(run) if run else None,
         "temporary_directory": str(run / "tmp") if run else None,
     }
+
+
+def _failure(held: Held) -> dict[str, object]:
+    verdict = held.verdict or Verdict(Reason.KILLED)
+    return {"phase": held.phase.value, "error": {"kind": verdict.reason.value, "message": verdict.detail}}
 
 
 def _verdict(verdict: Verdict | None) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from components import agent_environment, hook_file, process
-from components.errors import HookPostponed, NotFound
+from components.errors import ConfigError, HookPostponed, HookRejected, NotFound
 from components.hook_file import HookFile
 from components.hook_payload import GATES, Moment, moment_named
 from components.model import Captured
@@ -109,14 +109,17 @@ class HookRunner:
         self._numbers = itertools.count(1)
         self._callables: dict[str, tuple[Moment, Hook]] = {}
 
-    def register(self, moment: str, hook: Hook) -> str:
-        """Have a callable asked at a moment, and return the id that `unregister` takes.
+    def register(self, moment: str, hook: Hook, identifier: str = "") -> str:
+        """Have a callable asked at a moment, and return the id that `unregister` takes; any text may be given as one.
 
-        False says no; HookPostponed says later; any other exception says no, with its text. Raises ConfigError for
-        an unknown moment.
+        False says no; HookPostponed says later; any other exception says no, with its text. One of the same id and
+        moment is replaced. Raises ConfigError for an unknown moment, and for an id that is another moment's.
         """
-        identifier = f"{moment_named(moment)}-{next(self._numbers)}"
-        self._callables[identifier] = (moment_named(moment), hook)
+        known = moment_named(moment)
+        identifier = identifier or f"{known}-{next(self._numbers)}"
+        if (other := self._callables.get(identifier, (known,))[0]) is not known:
+            raise ConfigError(f"hook id: {identifier!r} is registered for {other}; give another id")
+        self._callables[identifier] = (known, hook)
         return identifier
 
     def unregister(self, identifier: str) -> None:
@@ -205,8 +208,9 @@ def _ask(hook: Hook, payload: Payload) -> _End:
     except HookPostponed as postponed:
         return _End(name, Decision.LATER, f"asked to try again later: {postponed}")
     except Exception as error:
-        logger.warning("hook %s raised", name, exc_info=True)
-        return _End(name, Decision.NO, f"said no: {type(error).__name__}: {error}")
+        is_meant = isinstance(error, HookRejected)
+        logger.log(logging.INFO if is_meant else logging.WARNING, "hook %s raised", name, exc_info=not is_meant)
+        return _End(name, Decision.NO, f"said no: {'' if is_meant else type(error).__name__ + ': '}{error}")
     return _End(name, Decision.GO, "said go")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components import (
+    clones,
     demand,
     faults,
     git,
@@ -20,7 +21,7 @@ from components import (
     receipt,
     starting_point,
 )
-from components.errors import GitFailed, UnsafeName
+from components.errors import ConfigError, GitFailed, UnsafeName
 from components.model import Held, Verdict, Workspace
 from components.pull_request import NoPullRequest, Request
 from components.redact import plain, shorten
@@ -57,7 +58,7 @@ def _told(run: RunDirectory, tools: Tools, what: str) -> Iterator[None]:
     """Make a warning of whatever goes wrong within."""
     try:
         yield
-    except (GitFailed, UnsafeName, NoPullRequest, OSError) as error:
+    except (GitFailed, UnsafeName, ConfigError, NoPullRequest, OSError) as error:
         words = f"{what}: {tools.redact(plain(str(error)))}"
         tools.ui.warning(words)
         receipt.warn(run, words)
@@ -152,7 +153,7 @@ class _Publication:
                 f"where {config.push_remote!r} leads, or how it is reached, is not what it was before the agent came;"
                 f" see `git config --list` in {workspace.repository}, then push by hand"
             )
-        git_delivery.push(workspace, config.push_remote, head)
+        git_delivery.push(workspace, config.push_remote, head, env=clones.access(config, workspace.repository, address))
         faults.reach("publish.pushed")
         self._note(commit=head, remote=config.push_remote, branch=workspace.branch)
         self._tools.ui.success(f"Branch {workspace.branch} is pushed to {config.push_remote}")

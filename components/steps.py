@@ -17,6 +17,7 @@ from components import (
     claiming,
     faults,
     handoff,
+    history_entry,
     hook_payload,
     launch,
     policy,
@@ -35,7 +36,7 @@ from components.model import Held, Verdict
 from components.policy import Action
 from components.reason_words import WORDS, detail
 from components.run_directory import RunState
-from components.states import Phase, Reason, TaskStatus
+from components.states import ExecutionStatus, Phase, Reason, TaskStatus
 from components.tools import Tools
 
 HOOK_REASONS = {Decision.NO: Reason.HOOK_REJECTED, Decision.LATER: Reason.HOOK_POSTPONED}
@@ -177,10 +178,13 @@ def report(held: Held, tools: Tools) -> Held:
 
 
 def debrief(held: Held, tools: Tools) -> Held:
-    """Run the post-task hooks; their trouble is shown and changes nothing."""
-    outcome = hooks_say(Moment.POST_TASK, held, tools)
-    if outcome.decision is not Decision.GO:
-        tools.ui.warning(outcome.detail)
+    """Run the post-task hooks, and those of `error` for a task that failed; their trouble changes nothing."""
+    verdict = held.verdict or Verdict(Reason.KILLED)
+    has_failed = history_entry.ended_by(verdict.reason) is ExecutionStatus.FAILED
+    for moment in (Moment.POST_TASK, Moment.ERROR) if has_failed else (Moment.POST_TASK,):
+        outcome = hooks_say(moment, held, tools)
+        if outcome.decision is not Decision.GO:
+            tools.ui.warning(outcome.detail)
     return replace(held, phase=Phase.CLEANING)
 
 
