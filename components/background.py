@@ -68,21 +68,22 @@ def start(home: Path, claim: str, limit: int, environ: Mapping[str, str]) -> int
         if typed_task.has_runner(home, claim):
             return 0
         require_turn(home, limit)
-        argv = [sys.executable, "-m", "components.cli", "execute", claim]
+        argv = [sys.executable, "-m", "components.entry", "execute", claim]
         return process.start_detached(argv, directory / "alive", directory / "log", _environment(home, environ))
 
 
 def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
     """Start the runner of a typed task as soon as fewer than `limit` run."""
     is_told = False
-    while True:
-        try:
-            return start(home, claim, limit, environ)
-        except TooManyTasks:
-            if not is_told:
-                is_told = True
-                say(f"{limit} tasks run here (max_parallel_tasks): waiting for one of them to end")
-            time.sleep(TURN_SECONDS)  # Ctrl-C ends it: no handler of ours is installed here
+    with durable.locked(typed_task.directory_of(home, claim) / typed_task.QUEUED):
+        while True:
+            try:
+                return start(home, claim, limit, environ)
+            except TooManyTasks:
+                if not is_told:
+                    is_told = True
+                    say(f"{limit} tasks run here (max_parallel_tasks): waiting for one of them to end")
+                time.sleep(TURN_SECONDS)  # Ctrl-C ends it: no handler of ours is installed here
 
 
 def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held | None:

@@ -15,8 +15,9 @@ ORDER = StopOrder(Reason.CANCELLED, "somebody asked for it")
 
 def ask(home: Path, claim: str) -> None:
     """Have an execution end as cancelled, from whatever step it is at."""
-    durable.make_directory(home / "cancelled")
-    durable.write(_path(home, claim), b"")
+    directory = durable.make_directory(home / "cancelled")
+    durable.create(_path(home, claim))  # several may ask at once: there is no file of another name to be renamed
+    durable.sync_directory(directory)
 
 
 def is_asked(home: Path, claim: str) -> bool:

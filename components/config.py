@@ -47,6 +47,8 @@ class Config:
     max_parallel_tasks: int
     max_attempts: int
     on_term: str
+    keep_runs_days: float | None
+    keep_runs_bytes: int | None
     snapshot_interval: float
     hook_timeout: float
     health_check_interval: float

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components import execution_names, nearest_ids, text_file
+from components import durable, execution_names, nearest_ids, text_file
 from components.branch_names import SHORT
 from components.errors import AmbiguousId, NotFound
 from components.execution_names import STATE_LIMIT, KnownExecution
@@ -143,7 +143,7 @@ class Watch:
         if any(_is_alive(run) for run in runs.values()):
             return False
         has_ended = self.last is not None or bool(runs) or (self.files.directory / "verdict.json").exists()
-        return has_ended or not _is_fresh(self.files.directory)
+        return has_ended or not (_is_fresh(self.files.directory) or _is_looked_after(self.files.directory))
 
 
 def _files(home: Path, one: KnownExecution) -> ExecutionFiles:
@@ -189,6 +189,11 @@ def _told(home: Path, found: Iterable[KnownExecution]) -> list[KnownId]:
 
 def _when(home: Path, one: KnownExecution) -> float:
     return _changed_at(os.path.join(home, one.trace))  # noqa: PTH118
+
+
+def _is_looked_after(directory: Path) -> bool:
+    """Has an execution that was typed a runner, or somebody who waits for its turn to start one?"""
+    return any(durable.is_held(directory / name) for name in ("alive", "queued"))
 
 
 def _is_fresh(directory: Path) -> bool:

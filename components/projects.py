@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,5 +40,28 @@ def find(config: Config, word: str) -> Project:
     return Project(name, top)
 
 
+def shown(config: Config, path: str) -> str:
+    """Return what people call the repository of a path: its configured name, or the name of its directory."""
+    known = (name for name, place in config.projects.items() if str(_place(place)) == path)
+    return next(known, path.rstrip("/").rpartition("/")[2])
+
+
+def chosen(config: Config, word: str, known: Collection[str]) -> str:
+    """Return the path of the project that a person means, also of one that is gone and only `known` to the history.
+
+    Raises NotFound and NotARepository as `find`.
+    """
+    of_history = [path for path in known if word in (path, path.rpartition("/")[2])]
+    if word in config.projects:
+        return str(_place(config.projects[word]))
+    if len(of_history) == 1 and not Path(word).is_dir():
+        return of_history[0]
+    return str(find(config, word).path)
+
+
+def _place(text: str) -> Path:
+    return Path(os.path.expanduser(text)).resolve()  # noqa: PTH111
+
+
 def _is_at(place: str, top: Path) -> bool:
-    return Path(os.path.expanduser(place)).resolve() == top  # noqa: PTH111
+    return _place(place) == top

@@ -134,6 +134,18 @@ QUEUE = (
         "What the first SIGTERM does to a working agent: leave it to the next start, wait for it, or stop it.",
     ),
     Setting(
+        "keep_runs_days",
+        Number(0, 36_500, "days"),
+        None,
+        "What executions have left is deleted after so long, by an idle runner once an hour; `prune` does it at once.",
+    ),
+    Setting(
+        "keep_runs_bytes",
+        BYTES,
+        None,
+        "How much of it may stay: the oldest go first.",
+    ),
+    Setting(
         "snapshot_interval",
         Number(1, 86400, "seconds"),
         300.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ def give(run: RunDirectory, order: StopOrder) -> None:
     """Stop the agent of a run for a reason; the first reason stands."""
     if of(run) is None:
         data = {"reason": order.reason or "", "detail": order.detail}
-        durable.write(run.path / NAME, json.dumps(data).encode(errors="replace"))
+        with contextlib.suppress(FileNotFoundError):  # another who gives one at this moment was faster: theirs stands
+            durable.write(run.path / NAME, json.dumps(data).encode(errors="replace"))
     process.stop(run)
 
 

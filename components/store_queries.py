@@ -44,6 +44,11 @@ def newest_ids(limit: int) -> Question:
     return "SELECT id FROM executions ORDER BY created_at DESC, id DESC LIMIT :limit", {"limit": limit}
 
 
+def projects() -> Question:
+    """Ask for the projects that executions were of."""
+    return "SELECT DISTINCT project FROM executions ORDER BY project", {}
+
+
 def live(project: str, host: str) -> Question:
     """Ask for the executions that are not over, oldest first."""
     given = {"project": project, "host": host}

@@ -58,6 +58,14 @@ class StoreReader:
             raise NotFound(f"there is no execution {execution_id!r}; {self._nearest(prefix)}")
         return found[0]
 
+    def projects(self) -> list[str]:
+        """Return the projects that executions were of."""
+        return [str(row[0]) for row in self.rows(store_queries.projects())]
+
+    def newest_ids(self, limit: int) -> list[tuple[str, str]]:
+        """Return the newest ids, each with its title."""
+        return [(one.id, one.title) for one in self.select(Selection(limit=limit))]
+
     def live(self, project: str = "", host: str = "") -> list[Execution]:
         """Return the executions that are not over, oldest first."""
         return self._executions(store_queries.live(project, host))

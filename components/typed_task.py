@@ -7,6 +7,7 @@
   verdict.json  how it ended
   log           what its runner says
   alive         locked by its runner from birth to death
+  queued        locked by whoever waits for its turn to start the runner
 ```
 """
 
@@ -27,6 +28,7 @@ from components.states import Complexity, Door, Reason
 CLAIM = re.compile(r"[0-9a-f]{32}")
 SHORT = 8
 DIRECTORY = "tasks"
+QUEUED = "queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,11 @@ def claims(home: Path) -> list[str]:
 def has_runner(home: Path, claim: str) -> bool:
     """Does the runner of a typed task live?"""
     return durable.is_held(directory_of(home, claim) / "alive")
+
+
+def is_queued(home: Path, claim: str) -> bool:
+    """Does somebody wait for its turn to start its runner?"""
+    return durable.is_held(directory_of(home, claim) / QUEUED)
 
 
 def keep_verdict(home: Path, claim: str, verdict: Verdict) -> None:

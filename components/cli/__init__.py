@@ -8,27 +8,39 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from components import __version__, errors, faults
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMPLETION = "_AGENT_RUNNER_COMPLETE"
+"""By this variable a shell asks for the completion of what was typed."""
 COMMANDS: Mapping[str, str] = {
     "run": "Work on the tasks of a Headless PM server (the default command).",
     "task": "Have an agent do one task in a project.",
-    "cancel": "Stop an execution.",
-    "restart": "Do a task again.",
-    "config": "Show, check and write the configuration.",
-    "workspaces": "Show worktrees and saved work; bring saved work back.",
-    "prompt": "Show what an agent would be told about a task.",
     "status": "Show what is at work on this machine.",
     "logs": "Show what an agent does, or did, line by line.",
+    "cancel": "Stop an execution.",
+    "restart": "Do a task again.",
+    "list": "List executions, newest first.",
+    "show": "Show all that is known of an execution.",
+    "diff": "Show what an execution has changed.",
+    "cost": "Show what runs have cost.",
+    "top": "Show all agents of this machine, live.",
+    "config": "Show, check and write the configuration.",
+    "workspaces": "Show worktrees and saved work; bring saved work back.",
+    "prune": "Delete what old executions have left.",
+    "prompt": "Show what an agent would be told about a task.",
     "locks": "Show who holds what.",
     "serve": "Serve the API, live streams and the dashboard.",
     "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",
+    "completion": "Print the completion for a shell.",
 }
 HIDDEN = frozenset({"execute"})
 """Commands that only we ourselves call."""
@@ -80,6 +92,14 @@ class Commands(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete from the table: a key press must not load all commands."""
+        if not incomplete.startswith("-"):
+            from click.shell_completion import CompletionItem
+
+            return [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table: help must not load them all."""
         with formatter.section("Commands"):
@@ -102,6 +122,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code. No mistake of a user's ends in a traceback."""
     open_closed_streams()
     try:
+        if COMPLETION in os.environ and arguments is None:
+            from components.cli import completion
+
+            return completion.answer(os.environ[COMPLETION])
         faults.arm(os.environ.get(faults.VARIABLE, ""))
         words = sys.argv[1:] if arguments is None else arguments
         with group.make_context(program_name(), list(words)) as context:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.errors import RunnerError, UnsafeName, UnsafeUrl
+from components.errors import AgentMissing, RunnerError, UnsafeName, UnsafeUrl
 from components.model import Held, Verdict
 from components.states import Phase, Reason
 
@@ -45,12 +45,13 @@ def keep_verdict(home: Path, held: Held) -> None:
 
 
 def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
-    """Keep and tell that the repository of a task is not to be had; no agent was started."""
+    """Keep and tell that a task cannot be begun, because its repository or its agent is not to be had."""
     from components.history import History
     from components.redact import Redactor, secret_values
     from components.task_persistence import host_name, now_text
 
-    reason = Reason.UNSAFE_TASK if isinstance(error, UnsafeUrl | UnsafeName) else Reason.WORKSPACE_FAILED
+    known = {UnsafeUrl: Reason.UNSAFE_TASK, UnsafeName: Reason.UNSAFE_TASK, AgentMissing: Reason.AGENT_MISSING}
+    reason = next((known[kind] for kind in type(error).__mro__ if kind in known), Reason.WORKSPACE_FAILED)
     held = Held(
         task=typed.task,
         agent_id=typed.agent_id,
@@ -104,5 +105,10 @@ def command(claim: str, alive: int) -> int:
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)
     runner.door, runner.project = typed.door, str(typed.repository)
     runner.on_end = partial(keep_verdict, home)
-    tally = runner.run(first=background.first_entry(home, typed, runner.journal))
+    try:
+        tally = runner.run(first=background.first_entry(home, typed, runner.journal))
+    except RunnerError as error:
+        if not runner.journal.is_locked() and typed_task.verdict_of(home, claim) is None:
+            return give_up(config, typed, error)  # nobody waits for what cannot begin
+        raise
     return 1 if tally.failed else 0

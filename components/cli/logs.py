@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from components import cli
+from components.cli import ids
 from components.cli.output import show, width
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class LineCount(click.ParamType[int | None]):
 
 
 @click.command(name="logs", help=HELP)
-@click.argument("execution", metavar="ID")
+@click.argument("execution", metavar="ID", shell_complete=ids.complete)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the execution is over, also over a runner's restart.")
 @click.option(
     "-n",

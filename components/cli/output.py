@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import click
 
@@ -23,10 +24,35 @@ LAST_COLUMN = 8
 
 def show(line: str = "", colour: str = "", *, bold: bool = False) -> None:
     """Print a line: coloured on a terminal unless NO_COLOR is set; what the encoding lacks is spelt out."""
-    if (colour or bold) and sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
-        line = click.style(line, fg=colour or None, bold=bold or None)
+    click.echo(styled(Line(line, colour, bold)))
+
+
+class Line(NamedTuple):
+    """A line that is not shown yet."""
+
+    text: str = ""
+    colour: str = ""
+    bold: bool = False
+
+
+def show_all(lines: Iterable[Line]) -> None:
+    """Print lines."""
+    for line in lines:
+        show(line.text, line.colour, bold=line.bold)
+
+
+def styled(line: Line) -> str:
+    """Return a line as it is written to where standard output leads."""
+    text = line.text
+    if (line.colour or line.bold) and has_colours():
+        text = click.style(text, fg=line.colour or None, bold=line.bold or None)
     encoding = sys.stdout.encoding or "utf-8"
-    click.echo(line.encode(encoding, "backslashreplace").decode(encoding))
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def has_colours() -> bool:
+    """Whether colours may be used: on a terminal unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def width() -> int:
@@ -63,9 +89,26 @@ def age(then: str) -> str:
         moment = datetime.fromisoformat(then)
     except ValueError:
         return "-"
-    seconds = max(0.0, (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds())
+    return span(max(0.0, (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds()))
+
+
+def span(seconds: float) -> str:
+    """Return how long something takes in its largest unit: `45 s`, `3 min`, `2 h`."""
     size, unit = next((one for one in SPANS if seconds >= one[0]), SPANS[-1])
     return f"{int(seconds // size)} {unit}"
+
+
+def usd(amount: float, *, is_whole: bool = True) -> str:
+    """Return money: to the cent, smaller amounts closer; "-" for nothing, with a + where it is at least that much."""
+    if amount <= 0:
+        return "-"
+    digits = 2 if amount >= 0.1 else 4
+    return f"${amount:.{digits}f}{'' if is_whole else '+'}"
+
+
+def short(text: str, columns: int) -> str:
+    """Return a text that takes at most so many columns; a dot at its end says that it was cut."""
+    return text if cells(text) <= columns else fit(text, columns - 1) + "."
 
 
 def _cut(text: str, room: int) -> str:

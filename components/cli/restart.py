@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from components import background, execution_index, typed_task
-from components.cli import task
-from components.config import load
+from components import background as tasks
+from components import execution_index, repeating, stopping, typed_task
+from components.cli import foreground, ids, task
+from components.cli.task import say as show_error
+from components.config import Config, load
 from components.errors import StillRunning
 from components.execution_index import ExecutionFiles
-from components.typed_task import TypedTask
 
 HELP = """Do a task again: a new execution with a new id and the same details.
 
 ID is the beginning of an execution's id. With --resume the agent goes on in the same conversation and the same
-workspace; without it, it begins anew. One that still runs is refused: cancel it first.
+workspace; without it, it begins anew. One that still runs is refused: cancel it first. Where its runner was killed,
+--resume goes on with it as it is, under its own id, and takes up its agent if that lives; without --resume it is ended.
 
 \b
   agent-runner restart 3f9c2a1b -b
@@ -29,7 +30,7 @@ Exit codes: as those of `task`; 4 no such execution, 75 it still runs.
 
 
 @click.command(name="restart", help=HELP, short_help="Do a task again.")
-@click.argument("id")
+@click.argument("id", shell_complete=ids.complete)
 @click.option("--background", "-b", "is_background", is_flag=True, help="Start it and return at once.")
 @click.option("--resume", "resumes", is_flag=True, help="Go on in the same conversation and workspace.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
@@ -48,30 +49,38 @@ def command(
     config = load({}, os.environ, file=file).config
     files = execution_index.find(config.home, id)
     if not execution_index.Watch(files).is_over():
-        raise StillRunning(f"execution {files.short_id} still runs; `cancel {files.short_id}` ends it")
-    again = again_of(config.home, files, resumes=resumes)
+        require_abandoned(config, files, resumes=resumes)
+        if resumes:
+            return go_on(config, files, background=is_background, waits=waits, as_json=as_json)
+        word = stopping.stop(config.home, files, config.cancel_grace, os.environ)
+        show_error(f"{files.short_id}, which had lost its runner: {word}")
+    again = repeating.again_of(config.home, files, resumes=resumes)
     return task.launch(config, again, background=is_background, waits=waits, as_json=as_json)
 
 
-def again_of(home: Path, files: ExecutionFiles, *, resumes: bool) -> TypedTask:
-    """Return a new typed task with the details of an execution, also of one whose task came from a server."""
-    claim = background.new_claim()
-    if files.directory.is_dir():
-        before = typed_task.load(home, files.id)
-    else:
-        held = execution_index.last_entry(home, files.id)
-        if held is None or held.workspace is None:
-            raise click.UsageError(f"execution {files.short_id}: its run directories do not tell its task any more")
-        repository = held.workspace.repository
-        role = held.task.role or "backend_dev"
-        known = replace(held.task, role=role, level=held.task.level or "senior")
-        before = TypedTask(held.claim, known, repository, repository.name)
-    task_again = background.task_of(
-        claim,
-        before.task.title,
-        before.task.description,
-        role=before.task.role,
-        level=before.task.level,
-        complexity=before.task.complexity,
-    )
-    return replace(before, claim=claim, task=task_again, restarted_from=before.claim, resumes=resumes)
+def require_abandoned(config: Config, files: ExecutionFiles, *, resumes: bool) -> None:
+    """Raise StillRunning unless nobody works on an execution, so that it may be taken up or ended here."""
+    short = files.short_id
+    if not files.directory.is_dir():
+        if stopping.has_daemon(config.home, files) or stopping.alive(files):
+            raise StillRunning(f"execution {short} still runs; `cancel {short}` ends it")
+        raise StillRunning(f"execution {short} waits for its runner: start that again, and it goes on")
+    if typed_task.has_runner(config.home, files.id) or typed_task.is_queued(config.home, files.id):
+        raise StillRunning(f"execution {short} still runs; `cancel {short}` ends it")
+    if stopping.alive(files) and not resumes:
+        raise StillRunning(
+            f"the agent of execution {short} still runs, though its runner is gone;"
+            f" `restart {short} --resume` takes it up, `cancel {short}` ends it"
+        )
+
+
+def go_on(config: Config, files: ExecutionFiles, *, background: bool, waits: bool, as_json: bool) -> int:
+    """Start the runner of an execution that has lost it: it goes on from wherever it was, as the same execution."""
+    typed_task.load(config.home, files.id)
+    if not waits:
+        tasks.require_turn(config.home, config.max_parallel_tasks)
+    pid = tasks.start_in_turn(config.home, files.id, config.max_parallel_tasks, os.environ, show_error)
+    if background:
+        task.tell(files.id, pid, files.runner_log, as_json)
+        return 0
+    return foreground.follow(config, files.id)

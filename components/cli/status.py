@@ -4,120 +4,188 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from components import overview
-from components.cli.output import age, folded, show, table
-from components.config import load
-from components.overview import Agent, Letter, Overview, Run
-from components.pm_wire import one_line
-from components.run_directory import RunState
-from components.states import Phase
+from components import at_work, history_entry, overview, projects
+from components.at_work import AtWork
+from components.cli import opened
+from components.cli.output import Line, age, folded, short, show, show_all, span, table, usd
+from components.cli.status_json import Picture, advice, as_told
+from components.config import Config, load
+from components.execution import Execution, Selection
+from components.overview import Agent, Overview
+from components.states import FINAL, ExecutionStatus
 
-HEADINGS = ("AGENT", "TASK", "PHASE", "TRY", "SINCE", "PROCESS", "RUNNER", "TITLE")
-STATES: Mapping[RunState, str] = {
-    RunState.NEVER_RAN: "not yet",
-    RunState.ALIVE: "alive",
-    RunState.ENDED: "ended",
-    RunState.VANISHED: "gone",
-}
+if TYPE_CHECKING:
+    from components.store_reader import StoreReader
+
+HEADINGS = ("ID", "PROJECT", "STAGE", "DONE", "ETA", "STARTED", "COST", "MODEL", "TITLE")
+ENDED_HEADINGS = ("ID", "PROJECT", "ENDED", "WHEN", "COST", "TITLE")
+IDLE_HEADINGS = ("AGENT", "RUNNER")
 INDENT = "    "
-WORDS_LIMIT = 100
-BEFORE_AGENT = (Phase.CLAIMING, Phase.CLAIMED, Phase.ANNOUNCED, Phase.PREPARING)
+PROJECT_WIDTH, MODEL_WIDTH = 12, 10
+ENDED_SHOWN = 10
+WATCH_SECONDS = 2.0
+HELP = """Show what is at work on this machine, and what waits for a person.
+
+PROJECT is a name of `projects:` in the configuration, or a path; without it all are shown. Every process is looked at
+now, and no server is asked: what is dead is not shown as running. DONE and ETA are told from how long this project's
+tasks took before: `-` is not known, `late` is longer than ever. COST is so far; a `+` means at least.
+
+\b
+  agent-runner status              what runs
+  agent-runner status shop         ... in one project
+  agent-runner status --watch      ... until q or Ctrl-C
+  agent-runner status --all        ... and idle agents, and what ended last
+
+Exit codes: 0 shown, 2 a mistake in the call or the configuration, 4 no such project.
+"""
 
 
-@click.command(name="status", short_help="Show what is at work on this machine.")
-@click.option("--all", "is_all", is_flag=True, help="Show also agents that do not run and have nothing in hand.")
+@click.command(name="status", help=HELP, short_help="Show what is at work on this machine.")
+@click.argument("project", required=False)
+@click.option("--all", "is_all", is_flag=True, help="Show also idle agents, and what ended last.")
+@click.option("--watch", "-w", "is_watched", is_flag=True, help="Show it again every 2 seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
-def command(is_all: bool, as_json: bool, file: Path | None) -> None:
-    """Show what is at work on this machine, and what waits for a person.
-
-    Every process is looked at now; nothing is changed, and no server is asked. PROCESS is the agent's, RUNNER the
-    daemon's that looks after it.
-    """
-    seen = overview.look(load({}, os.environ, file=file).config.home)
-    agents = [agent for agent in seen.agents if is_all or not agent.is_idle]
+def command(*, project: str | None, is_all: bool, is_watched: bool, as_json: bool, file: Path | None) -> None:
+    """Look, and show it."""
+    if is_watched and as_json:
+        raise click.UsageError("--watch and --json exclude each other: take one of them")
+    config = load({}, os.environ, file=file).config
     if as_json:
-        show(json.dumps(_as_json(seen, agents), indent=2))
-        return
-    if agents:
-        _show_agents(agents)
+        show(json.dumps(as_told(_look(config, project, is_all=is_all), config, is_all=is_all), indent=2))
+    elif is_watched:
+        from components.cli import live_view
+
+        live_view.run(lambda: _lines(_look(config, project, is_all=is_all), config), WATCH_SECONDS)
     else:
-        show(f"No agent is at work here ({seen.home}).")
-    _show_strays(seen)
-    _show_letters(seen)
-    _show_files(seen)
+        show_all(_lines(_look(config, project, is_all=is_all), config))
 
 
-def _show_agents(agents: list[Agent]) -> None:
-    heading, *lines = table([HEADINGS, *(_row(agent) for agent in agents)])
-    show(heading, bold=True)
-    for agent, line in zip(agents, lines, strict=True):
-        show(line)
-        said = remark(agent)
-        if said:
-            for row in folded(said, INDENT):
-                show(row, "yellow")
+def _look(config: Config, project: str | None, *, is_all: bool) -> Picture:
+    """Settle what is dead, then look at what is not."""
+    reader, trouble = opened.history_or_why(config)
+    path = opened.project(config, project, reader)
+    seen = overview.look(config.home)
+    work = [one for one in at_work.find(seen, reader) if path in ("", one.project)]
+    idle = [agent for agent in seen.agents if agent.held is None and (is_all or not agent.is_idle)]
+    return Picture(seen, work, [] if path else idle, _ended(reader, path) if is_all else [], trouble)
 
 
-def _row(agent: Agent) -> tuple[str, ...]:
-    runner = "none" if agent.runner is None else f"pid {agent.runner}" if agent.runner else "alive"
-    if agent.held is None:
-        state = "unreadable" if agent.trouble else "idle"
-        return (agent.agent_id, "-", state, "-", "-", "-", runner, "")
-    held = agent.held
-    process = _process(agent.run, agent.is_elsewhere, held.phase)
+def _ended(reader: StoreReader | None, path: str) -> list[Execution]:
+    over = (*sorted(FINAL), ExecutionStatus.INTERRUPTED)
+    return reader.select(Selection(path, over, limit=ENDED_SHOWN)) if reader is not None else []
+
+
+def _lines(now: Picture, config: Config) -> Iterator[Line]:
+    if now.work:
+        yield from _work(now.work, config)
+    elif not now.idle:
+        yield Line(f"No agent is at work here ({now.seen.home}).")
+    yield from _idle(now.idle, is_first=not now.work)
+    yield from _recent(now.ended, config)
+    yield from _strays(now.seen)
+    yield from _letters(now.seen)
+    yield from _files(now.seen)
+    if now.trouble:
+        yield from _heading("THE HISTORY CANNOT BE ASKED")
+        for line in folded(now.trouble, "", INDENT):
+            yield Line(line, "yellow")
+
+
+def _work(work: list[AtWork], config: Config) -> Iterator[Line]:
+    heading, *lines = table([HEADINGS, *(_row(one, config) for one in work)])
+    yield Line(heading, bold=True)
+    for one, line in zip(work, lines, strict=True):
+        yield Line(line)
+        for row in folded(said, INDENT) if (said := at_work.remark(one)) else ():
+            yield Line(row, "yellow")
+
+
+def _row(one: AtWork, config: Config) -> tuple[str, ...]:
     return (
-        *(agent.agent_id, held.task.id, held.phase, str(held.attempt)),
-        *(age(held.locked_at), process, runner, held.task.title),
+        one.short_id,
+        short(projects.shown(config, one.project) or "-", PROJECT_WIDTH),
+        one.stage,
+        "-" if one.estimate.fraction is None else f"{one.estimate.fraction:.0%}",
+        eta(one),
+        age(one.started_at),
+        usd(one.cost_usd, is_whole=one.is_whole_cost),
+        short(one.model or "-", MODEL_WIDTH),
+        one.title,
     )
 
 
-def _process(run: Run | None, is_elsewhere: bool, phase: Phase) -> str:
-    if run is None or (is_elsewhere and not run.is_alive):
-        return "unknown"
-    if "agent" in run.pids:
-        return f"pid {run.pids['agent']}"
-    if run.state is RunState.NEVER_RAN and phase not in (*BEFORE_AGENT, Phase.SPAWNING, Phase.RUNNING):
-        return "none"
-    return STATES[run.state]
+def eta(one: AtWork) -> str:
+    """Return when an execution will be done, as far as that is known."""
+    if one.estimate.is_late:
+        return "late"
+    return "-" if one.estimate.seconds_left is None else span(one.estimate.seconds_left)
 
 
-def remark(agent: Agent) -> str:
-    """Return what a person should know of this agent, or "" when all is well."""
-    is_alive = agent.run is not None and agent.run.is_alive
+def _idle(idle: list[Agent], *, is_first: bool) -> Iterator[Line]:
+    """Tell of agents without a task: who waits for one, and whose journal cannot be read."""
+    if not idle:
+        return
+    if not is_first:
+        yield Line()
+    heading, *lines = table([IDLE_HEADINGS, *((one.agent_id, _runner(one)) for one in idle)])
+    yield Line(heading, bold=True)
+    for agent, line in zip(idle, lines, strict=True):
+        yield Line(line)
+        for row in folded(said, INDENT) if (said := at_work.remark_on(agent)) else ():
+            yield Line(row, "yellow")
+
+
+def _runner(agent: Agent) -> str:
     if agent.trouble:
-        return f"its journal cannot be used ({agent.trouble}); its runner sets it aside at the next start and goes on"
-    if agent.held is None or agent.runner is not None:
-        return ""
-    if agent.is_elsewhere:
-        return f"its runner is on another host ({agent.held.host}); look there"
-    if is_alive:
-        return "no runner: the agent works on; start it again to take it up"
-    return "no runner: start it again to go on"
+        return "unreadable"
+    return "none" if agent.runner is None else f"idle, pid {agent.runner}" if agent.runner else "idle"
 
 
-def _show_strays(seen: Overview) -> None:
+def _recent(ended: list[Execution], config: Config) -> Iterator[Line]:
+    if not ended:
+        return
+    yield Line()
+    rows = [(one.short_id, *_ended_words(one, config), one.title) for one in ended]
+    heading, *lines = table([ENDED_HEADINGS, *rows])
+    yield Line(heading, bold=True)
+    for one, line in zip(ended, lines, strict=True):
+        yield Line(line, "red" if one.status is ExecutionStatus.FAILED else "")
+
+
+def _ended_words(one: Execution, config: Config) -> tuple[str, str, str, str]:
+    place = short(projects.shown(config, one.project) or "-", PROJECT_WIDTH)
+    return place, ending(one), age(one.completed_at), usd(one.cost_usd)
+
+
+def ending(one: Execution) -> str:
+    """Return in a word how an execution stands: the reason tells more than that it failed."""
+    is_told = one.status in FINAL and one.reason and history_entry.ended_by(one.reason) is one.status
+    return one.reason if is_told else str(one.status)
+
+
+def _strays(seen: Overview) -> Iterator[Line]:
     if seen.strays:
-        _heading("ALIVE WITHOUT A JOURNAL")
+        yield from _heading("ALIVE WITHOUT A JOURNAL")
     for run in seen.strays:
         pids = ", ".join(f"{who} {pid}" for who, pid in run.pids.items()) or "alive"
         task = f"task {run.held.task.id} {run.held.task.title}" if run.held else "its journal cannot be read"
         for line in folded(f"{run.path.name} ({pids}): {task}", "", INDENT):
-            show(line)
+            yield Line(line)
         whose = f"start the runner of agent {run.held.agent_id}: it takes it up, or ends it" if run.held else ""
         for line in folded(whose or f"look at {run.path}; it ends with its time limit", INDENT):
-            show(line, "yellow")
+            yield Line(line, "yellow")
 
 
-def _show_letters(seen: Overview) -> None:
+def _letters(seen: Overview) -> Iterator[Line]:
     if seen.letters:
-        _heading("REPORTS THAT THE SERVER REFUSED")
+        yield from _heading("REPORTS THAT THE SERVER REFUSED")
     for letter in seen.letters:
         content = letter.content
         wanted = " or ".join(content.wanted)
@@ -126,75 +194,24 @@ def _show_letters(seen: Overview) -> None:
             "",
             INDENT,
         ):
-            show(line)
+            yield Line(line)
         for line in advice(letter):
-            show(INDENT + line, "yellow")
+            yield Line(INDENT + line, "yellow")
 
 
-def advice(letter: Letter) -> tuple[str, str]:
-    """Return what to do about a refused report: in words, and as a command to copy."""
-    wanted = one_line(" or ".join(letter.content.wanted), WORDS_LIMIT)
-    task = one_line(letter.content.task_id, WORDS_LIMIT)
-    return f"move task {task} to {wanted} at the server by hand, then:", f"rm {shlex.quote(str(letter.path))}"
-
-
-def _show_files(seen: Overview) -> None:
+def _files(seen: Overview) -> Iterator[Line]:
     if seen.set_aside:
-        _heading("SET ASIDE")
+        yield from _heading("SET ASIDE")
     for path in seen.set_aside:
         for line in folded(f"{path}: a journal that could not be used; look at it, then remove it", "", INDENT):
-            show(line)
+            yield Line(line)
     if seen.unreadable:
-        _heading("CANNOT BE READ")
+        yield from _heading("CANNOT BE READ")
     for one in seen.unreadable:
         for line in folded(f"{one.path}: {one.why}", "", INDENT):
-            show(line)
+            yield Line(line)
 
 
-def _heading(text: str) -> None:
-    show()
-    show(text, bold=True)
-
-
-def _as_json(seen: Overview, agents: list[Agent]) -> Mapping[str, object]:
-    return {
-        "home": str(seen.home),
-        "host": seen.host,
-        "agents": [_agent_as_json(agent) for agent in agents],
-        "strays": [
-            {**_run_as_json(run), "task_id": run.held.task.id, "agent_id": run.held.agent_id}
-            if run.held
-            else {**_run_as_json(run), "task_id": None, "agent_id": None}
-            for run in seen.strays
-        ],
-        "dead_letters": [_letter_as_json(letter) for letter in seen.letters],
-        "set_aside": [str(path) for path in seen.set_aside],
-        "unreadable": [{"path": str(one.path), "why": one.why} for one in seen.unreadable],
-    }
-
-
-def _agent_as_json(agent: Agent) -> Mapping[str, object]:
-    held = agent.held
-    return {
-        "agent_id": agent.agent_id,
-        "runner": {"alive": agent.runner is not None, "pid": agent.runner or None},
-        "task": {"id": held.task.id, "title": held.task.title, "role": held.task.role} if held else None,
-        "phase": held.phase if held else None,
-        "attempt": held.attempt if held else None,
-        "since": held.locked_at if held else None,
-        "host": held.host if held else None,
-        "is_elsewhere": agent.is_elsewhere,
-        "run": _run_as_json(agent.run) if agent.run else None,
-        "remark": remark(agent),
-    }
-
-
-def _run_as_json(run: Run) -> dict[str, object]:
-    return {"path": str(run.path), "state": run.state.name.lower(), "pids": dict(run.pids)}
-
-
-def _letter_as_json(letter: Letter) -> Mapping[str, object]:
-    content = letter.content
-    names = ("task_id", "title", "agent_id", "reason", "detail", "said", "at")
-    told = {name: getattr(content, name) for name in names}
-    return {"path": str(letter.path), **told, "wanted": list(content.wanted), "to_do": " ".join(advice(letter))}
+def _heading(text: str) -> Iterator[Line]:
+    yield Line()
+    yield Line(text, bold=True)

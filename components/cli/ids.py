@@ -1,0 +1,60 @@
+"""Ids of executions as people type them: found, and completed by the shell."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from components.errors import NotFound, RunnerError
+
+if TYPE_CHECKING:
+    from components.config import Config
+    from components.execution import Execution
+    from components.execution_index import ExecutionFiles
+    from components.store_reader import StoreReader
+
+OFFERED = 50
+TITLE_LETTERS = 50
+
+
+def complete(context: click.Context, parameter: click.Parameter, beginning: str) -> list[CompletionItem]:
+    """Return the newest ids that begin so, each with its title; whatever goes wrong, there are none."""
+    del parameter
+    from components.config import load
+    from components.store_reader import StoreReader
+
+    try:
+        config = load({}, os.environ, file=context.params.get("file")).config
+        newest = StoreReader(config.store).newest_ids(OFFERED)
+    except (RunnerError, OSError):
+        return []
+    return [
+        CompletionItem(id[:8], help=title.replace("\n", " ")[:TITLE_LETTERS])
+        for id, title in newest  # noqa: A001
+        if id.startswith(beginning.lower())
+    ]
+
+
+def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFiles, Execution | None]:
+    """Return an execution by its files and by its history; it has one of them at least.
+
+    Raises AmbiguousId, and NotFound with what is near.
+    """
+    from components import execution_index
+    from components.execution_index import ExecutionFiles
+
+    try:
+        files = execution_index.find(config.home, word)
+    except NotFound as nearest:
+        try:
+            row = reader.get(word)
+        except NotFound as unknown:
+            raise (nearest if reader.path is None or not reader.newest_ids(1) else unknown) from None
+        return ExecutionFiles(config.home, row.id, row.task_id), row
+    try:
+        return files, reader.get(files.id)
+    except NotFound:
+        return files, None

@@ -1,0 +1,40 @@
+"""The history as a command opens it: damaged ones built again, dead executions settled first."""
+
+from __future__ import annotations
+
+import click
+
+from components import history_sync, projects
+from components.config import Config
+from components.errors import RunnerError
+from components.store_reader import StoreReader
+
+
+def history(config: Config) -> StoreReader:
+    """Return the history, brought to where things stand on this machine.
+
+    Raises StoreTooNew, StateForeign, StateCorrupt and StoreUnavailable.
+    """
+    store = history_sync.opened(config.home, config.store, _say)
+    history_sync.sync(config.home, store)
+    return store
+
+
+def history_or_why(config: Config) -> tuple[StoreReader | None, str]:
+    """Return the history, or None and why it cannot be asked: for what is known without it."""
+    try:
+        return history(config), ""
+    except RunnerError as error:
+        return None, str(error)
+
+
+def project(config: Config, word: str | None, reader: StoreReader | None) -> str:
+    """Return the path of a project that a person named, "" for none."""
+    if not word:
+        return ""
+    known = reader.projects() if reader is not None else []
+    return projects.chosen(config, word, known)
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)

@@ -1,0 +1,172 @@
+"""The `show` command: all that is known of one execution."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components import diffing, execution_index, history_entry, projects, receipt
+from components.cli import ids, opened
+from components.cli.list import took
+from components.cli.output import Line, folded, show, show_all, usd
+from components.cli.status import ending
+from components.config import Config, load
+from components.errors import NotFound, RunnerError
+from components.execution import Execution, Transition
+from components.execution_index import ExecutionFiles
+from components.states import FINAL, Door, ExecutionStatus
+
+LABEL = 10
+COLOURS = {ExecutionStatus.SUCCEEDED: "green", ExecutionStatus.FAILED: "red", ExecutionStatus.INTERRUPTED: "yellow"}
+HELP = """Show all that is known of an execution: its receipt, its moves, what it changed and cost, where its log is.
+
+ID is the beginning of an execution's id, or a task's id: of that the newest execution. What was pruned is gone; the
+history stays.
+
+Exit codes: 0 shown, 2 a mistake in the call, 4 no such execution, 75 the store is of a newer version.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An execution with all that tells of it; `row` is made from its files where the history has none."""
+
+    files: ExecutionFiles
+    row: Execution
+    moves: list[Transition]
+    receipt: Mapping[str, Any]
+    stat: str
+    logs: list[Path]
+    is_over: bool
+
+
+@click.command(name="show", help=HELP, short_help="Show all that is known of an execution.")
+@click.argument("execution", metavar="ID", shell_complete=ids.complete)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+def command(*, execution: str, as_json: bool, file: Path | None) -> None:
+    """Gather it, and show it."""
+    config = load({}, os.environ, file=file).config
+    known = _gathered(config, execution)
+    if as_json:
+        show(json.dumps(_as_json(known), indent=2, ensure_ascii=False))
+    else:
+        show_all(_lines(known, config))
+
+
+def _gathered(config: Config, word: str) -> Known:
+    reader = opened.history(config)
+    files, row = ids.found(config, reader, word)
+    is_over = execution_index.Watch(files).is_over()
+    runs = list(files.runs().values())
+    told = next((data for run in reversed(runs) if (data := receipt.read(run))), {})
+    try:
+        stat = diffing.stat(diffing.of(files, row, is_live=not is_over))
+    except RunnerError as error:
+        stat = f"({error})"
+    logs = [run.out for run in runs] + ([files.runner_log] if files.directory.is_dir() else [])
+    moves = reader.transitions_of(row.id) if row else []
+    return Known(files, row or _by_files(config, files), moves, told, stat, logs, is_over)
+
+
+def _by_files(config: Config, files: ExecutionFiles) -> Execution:
+    """Return what files alone tell of an execution that the history does not know, or not yet."""
+    held = execution_index.last_entry(config.home, files.id)
+    if held is None:
+        from components import typed_task
+
+        if not files.directory.is_dir():
+            raise NotFound(f"execution {files.short_id}: its run directories do not tell its task any more")
+        typed = typed_task.load(config.home, files.id)
+        place, task = str(typed.repository), typed.task
+        return Execution(files.id, Door.TASK, place, task.id, task.title, role=task.role, level=task.level)
+    place = str(held.workspace.repository) if held.workspace else ""
+    status = history_entry.ended(held.verdict) or ExecutionStatus.INTERRUPTED
+    return history_entry.entry(held, status, str, Door.TASK if files.directory.is_dir() else Door.RUN, place)
+
+
+def _lines(known: Known, config: Config) -> Iterator[Line]:
+    row = known.row
+    yield Line(f"{row.short_id}  {ending(row)}", COLOURS.get(row.status, ""), bold=True)
+    for label, text in _facts(known, config):
+        if text:
+            yield from map(Line, folded(text, f"{label:{LABEL}}", " " * LABEL))
+    yield from _section("MOVES", [_move(one) for one in known.moves])
+    yield from _section("RECEIPT", folded(receipt.paragraph(known.receipt), "  "))
+    yield from _section("LAST WORDS", folded(row.summary, "  ") if row.summary else [])
+    yield from _section("CHANGES", [f"  {line.strip()}" for line in known.stat.splitlines()])
+    yield from _section("LOG", [f"  {path}" for path in known.logs if path.exists()])
+    yield from _section("NEXT", _next(known))
+
+
+def _facts(known: Known, config: Config) -> Iterator[tuple[str, str]]:
+    row = known.row
+    yield "title", row.title
+    yield "project", " ".join(filter(None, (projects.shown(config, row.project), f"({row.project})")))
+    yield "task", ", ".join(filter(None, (row.task_id, row.role, row.level, row.complexity)))
+    yield "agent", " on ".join(filter(None, (row.agent_id, row.host[:12])))
+    yield "began", _local(row.started_at or row.created_at)
+    duration = took(row)
+    yield "ended", f"{_local(row.completed_at)}, took {duration}" if row.status in FINAL else ""
+    yield "attempts", str(row.attempt)
+    yield "model", row.model
+    yield "cost", _cost(row)
+    yield "branch", row.branch
+    yield "workspace", f"{row.workspace}{'' if Path(row.workspace).is_dir() else ' (gone)'}" if row.workspace else ""
+    yield "again of", row.restarted_from[:8]
+    yield "error", row.error
+
+
+def _cost(row: Execution) -> str:
+    tokens = (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens)
+    told = "{} tokens in, {} out, {} from the cache, {} into it".format(*tokens) if any(tokens) else ""
+    return ", ".join(filter(None, (usd(row.cost_usd).strip("-"), told)))
+
+
+def _move(one: Transition) -> str:
+    reason = f" ({one.reason})" if one.reason else ""
+    attempt = f", attempt {one.attempt}" if one.attempt > 1 else ""
+    return f"  {_local(one.at)}  {one.after}{reason}{attempt}"
+
+
+def _next(known: Known) -> list[str]:
+    """Return the commands that a person may want next."""
+    id = known.row.short_id  # noqa: A001
+    live = (("logs {} -f", "watch it work"), ("cancel {}", "stop it"))
+    over = (("logs {} -n all", "all that it did"), ("restart {}", "do it again"))
+    words = [*(over if known.is_over else live), ("diff {}", "what it changed")]
+    if known.is_over and known.row.status is not ExecutionStatus.SUCCEEDED:
+        words.append(("restart {} --resume", "go on where it stopped"))
+    return [f"  agent-runner {command.format(id):28}  {what}" for command, what in words]
+
+
+def _section(heading: str, lines: list[str]) -> Iterator[Line]:
+    if lines:
+        yield Line()
+        yield Line(heading, bold=True)
+        yield from map(Line, lines)
+
+
+def _local(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return "-"
+
+
+def _as_json(known: Known) -> Mapping[str, object]:
+    return {
+        **asdict(known.row),
+        "transitions": [asdict(one) for one in known.moves],
+        "receipt": known.receipt,
+        "changes": known.stat,
+        "logs": [str(path) for path in known.logs if path.exists()],
+        "is_over": known.is_over,
+    }

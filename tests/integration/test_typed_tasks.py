@@ -1,0 +1,210 @@
+"""Typed tasks while somebody kills their processes, cancels them twice, restarts them, or starts too many."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.typed import Terminal
+from tests.waiting import until
+
+MakeTerminal = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[MakeTerminal]:
+    made: list[Terminal] = []
+
+    def make(*agent: str) -> Terminal:
+        made.append(Terminal(tmp_path, *agent))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_task_in_the_foreground_shows_the_work_and_ends_with_its_verdict(terminal: MakeTerminal) -> None:
+    one = terminal("commit", "write")
+
+    ran = one.run("task", str(one.repository), "Mend the roof")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "working" in ran.stdout
+    assert "succeeded" in ran.stdout.splitlines()[-1]
+
+
+def test_a_task_that_fails_says_so_by_its_exit_code(terminal: MakeTerminal) -> None:
+    assert terminal("fail").run("task", ".", "Mend the roof").returncode == 1
+
+
+def test_a_runner_that_cannot_begin_says_why_at_once(terminal: MakeTerminal) -> None:
+    one = terminal()
+
+    ran = one.run("task", ".", "Mend the roof", AGENT_COMMAND="no-such-agent-anywhere")
+
+    assert ran.returncode == 1
+    assert "no-such-agent-anywhere" in ran.stdout + ran.stderr
+
+
+def test_an_agent_without_its_runner_is_taken_up_by_restart_with_resume(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner")
+    until(lambda: "runner" not in one.pids(claim), "the runner's end")
+    agent = one.pids(claim)["agent"]
+
+    refused = one.run("restart", claim)
+    again = one.told("restart", claim, "--resume", "-b")["id"]
+    until(lambda: "runner" in one.pids(claim), "the new runner")
+
+    assert (refused.returncode, again) == (75, claim)
+    assert "takes it up" in refused.stderr
+    assert one.pids(claim)["agent"] == agent
+    one.open_gate()
+    assert one.ended(claim)["status"] == "succeeded"
+    assert one.starts() == 1
+
+
+def test_an_execution_of_which_all_was_killed_is_interrupted_and_goes_on_by_restart_with_resume(
+    terminal: MakeTerminal,
+) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner", "shim", "agent")
+
+    until(lambda: one.at_work(claim)["stage"] == "interrupted", "that it is shown as what it is")
+    assert one.pids(claim) == {}
+    one.open_gate()
+    ran = one.run("restart", claim, "--resume")
+
+    assert ran.returncode == 0, ran.stderr
+    assert one.ended(claim)["attempt"] == 2
+
+
+def test_restart_of_what_was_killed_ends_the_old_one_and_begins_a_new_one(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner", "shim", "agent")
+    until(lambda: one.at_work(claim)["stage"] == "interrupted", "that nothing of it lives")
+
+    new = one.told("restart", claim, "-b")["id"]
+
+    assert new != claim
+    one.open_gate()
+    assert one.ended(new)["status"] == "succeeded"
+    assert one.told("show", claim)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("who", ["shim", "agent"])
+def test_a_killed_shim_or_agent_is_made_up_for_by_the_runner(terminal: MakeTerminal, who: str) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, who)
+    one.open_gate()
+
+    assert one.ended(claim)["status"] == "succeeded"
+
+
+def test_a_task_whose_runner_is_dead_can_be_cancelled(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    agent = one.pids(claim)["agent"]
+    one.kill(claim, "runner")
+
+    said = one.say("cancel", claim)
+
+    assert said.strip() == f"{claim[:8]}: cancelled"
+    assert not Path(f"/proc/{agent}").exists()
+    assert one.ended(claim)["status"] == "cancelled"
+
+
+def test_two_may_cancel_at_once(terminal: MakeTerminal) -> None:
+    """Regression: both wrote the same temporary file, and one of them failed with a file that was not there."""
+    one = terminal("wait")
+    claim = one.start()
+
+    both = [
+        subprocess.Popen(one.argv("cancel", claim), env=one.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ends = [(process.communicate(timeout=50), process.returncode) for process in both]
+
+    assert [code for _, code in ends] == [0] * 4, ends
+    assert one.ended(claim)["status"] == "cancelled"
+
+
+def test_more_tasks_than_allowed_are_refused_or_wait(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    one.env["HEADLESS_PM_MAX_PARALLEL_TASKS"] = "1"
+    first = one.start()
+
+    refused = one.run("task", ".", "Another", "-b")
+    waiting = subprocess.Popen(
+        one.argv("task", ".", "A third", "--wait", "-b"), env=one.env, cwd=one.repository, stdout=subprocess.DEVNULL
+    )
+    until(lambda: [e["stage"] for e in one.told("status")["executions"]].count("queued") == 1, "the queued one")
+    one.open_gate()
+
+    assert refused.returncode == 75
+    assert "max_parallel_tasks is 1" in refused.stderr
+    assert waiting.wait(30) == 0
+    one.ended(first)
+
+
+def test_ctrl_c_leaves_a_task_at_work_in_the_background(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    process = subprocess.Popen(
+        one.argv("task", ".", "Mend the roof"),
+        env=one.env,
+        cwd=one.repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    until(lambda: one.starts() == 1, "the agent")
+    claim = one.told("status")["executions"][0]["id"]
+
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert f"{claim[:8]} works on in the background".encode() in said
+    assert "runner" in one.pids(claim)
+    one.open_gate()
+    assert one.ended(claim)["status"] == "succeeded"
+
+
+def test_ctrl_c_twice_at_a_terminal_cancels(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        one.argv("task", ".", "Mend the roof"),
+        env=one.env,
+        cwd=one.repository,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+    )
+    os.close(child)
+    until(lambda: one.starts() == 1, "the agent")
+    claim = one.told("status")["executions"][0]["id"]
+
+    os.killpg(process.pid, signal.SIGINT)
+    shown = b""
+    while b"Ctrl-C again" not in shown:
+        shown += os.read(parent, 4096)
+    os.killpg(process.pid, signal.SIGINT)
+    end = process.wait(40)
+    os.close(parent)
+
+    assert end == 130
+    assert one.ended(claim)["status"] == "cancelled"
