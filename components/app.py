@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from components import agent_environment, discovery, git, hook_payload, hook_runner, taking_up
 from components.config import Config, require
 from components.equipment import Outfitter
-from components.errors import ConfigError, Draining, RunnerError, SourceUnavailable, Unauthorized
+from components.errors import ConfigError, Draining, RunnerError, SourceRefused, SourceUnavailable, Unauthorized
+from components.git_command import GitKilled
 from components.git_worktree import GitWorktree
 from components.history import History
 from components.hook_runner import Decision, HookRunner
 from components.model import Held
-from components.patience import Patience
+from components.patience import Patience, briefly
 from components.ports import TaskSource
 from components.presence import Presence
 from components.pulse import Pulse
@@ -72,7 +73,7 @@ class AdvancedAgentRunner:
         Returns what was done. Raises ConfigError, AgentIdInUse, AgentMissing and NotARepository before anything is
         changed, and Unauthorized before anything but that agent's end was seen.
         """
-        self._in_force = self._make(self.config)
+        self._in_force = briefly(lambda: self._make(self.config), GitKilled, self.signals, self.ui)
         self.journal.hold()
         self.signals.on_dump = self._dump
         patience = Patience(self.signals, self.ui, self._knock)
@@ -135,7 +136,7 @@ class AdvancedAgentRunner:
                 if getattr(config, name) != getattr(self.config, name):
                     raise ConfigError(f"{name}: it cannot be changed while the runner runs; start it again")
             self._in_force = self._make(config)
-        except RunnerError as error:
+        except (RunnerError, OSError) as error:
             self.ui.error(f"The configuration stays as it was: {error}")
         else:
             self.config = config
@@ -197,7 +198,7 @@ class AdvancedAgentRunner:
 
     def _register(self) -> None:
         """Sign in, and compare what the server has stored with what was asked for: it keeps the first it was told."""
-        stored = self._presence.sign_in()
+        stored = briefly(self._presence.sign_in, SourceRefused, self.signals, self.ui)
         if stored.role != self.config.role:
             raise ConfigError(
                 f"role: the server has stored agent {stored.agent_id} as {stored.role}, not as {self.config.role};"
@@ -213,10 +214,10 @@ class AdvancedAgentRunner:
         self.ui.info(f"Agent {stored.agent_id} ({stored.role}, {stored.level}) registered at {self.config.api_url}")
 
     def _beat(self) -> None:
-        """Keep our locks alive; a missed beat is made up for by the next."""
+        """Keep our locks alive; a missed beat is made up for by the next, whatever the server had against it."""
         try:
             self._presence.sign_in()
-        except (SourceUnavailable, Unauthorized) as error:
+        except (SourceUnavailable, SourceRefused, Unauthorized) as error:
             self.ui.debug(f"No heartbeat this time: {error}")
 
     def _check_health(self, tools: Tools) -> None:
@@ -226,12 +227,12 @@ class AdvancedAgentRunner:
 
     def _dump(self) -> None:
         """Tell what is in hand; SIGUSR1 asks for it."""
-        held = self.journal.get_locked_task()
-        task = (
-            f"task {held.task.id}, phase {held.phase}, attempt {held.attempt}, run {held.run or '-'}"
-            if held
-            else "no task"
-        )
+        try:
+            held = self.journal.get_locked_task()
+            task = f"task {held.task.id}, phase {held.phase}, attempt {held.attempt}" if held else "no task"
+            task += f", run {held.run or '-'}" if held else ""
+        except (RunnerError, OSError) as error:
+            task = str(error)
         up = time.monotonic() - self._started
         self.ui.info(f"State: {task}; intent {self.signals.intent.name}; up {up:.0f} s; pid {os.getpid()}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components import branch_names
 from components.errors import GitFailed, NotARepository, UnsafeName
-from components.git_command import answer, run
+from components.git_command import answer, ask
 from components.process import OUTPUT_LIMIT
 
 OPERATIONS = {
@@ -53,7 +53,7 @@ def require_repository(path: Path) -> Path:
     """Return the top directory of the checkout that `path` is in. Raises NotARepository with what to do."""
     if not path.is_dir():
         raise NotARepository(f"repository {str(path)!r}: no such directory. Name a git checkout with --repo.")
-    where = run(path, "rev-parse", "--is-inside-work-tree", accepted=(0, 128), upwards=True)
+    where = ask(path, "rev-parse", "--is-inside-work-tree", accepted=(0, 128), upwards=True)
     if b"dubious ownership" in where.stderr:
         raise NotARepository(
             f"repository {str(path)!r} belongs to another user. Run as its owner, or: "
@@ -69,8 +69,8 @@ def require_repository(path: Path) -> Path:
             f"repository {str(path)!r} is bare or a git directory: there are no files to work on. "
             f"Name a checkout of it: git clone {path} CHECKOUT"
         )
-    top = Path(os.fsdecode(run(path, "rev-parse", "--show-toplevel", upwards=True).stdout).removesuffix("\n")).resolve()
-    if run(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", accepted=(0, 1, 128)).exit_code:
+    top = Path(os.fsdecode(ask(path, "rev-parse", "--show-toplevel", upwards=True).stdout).removesuffix("\n")).resolve()
+    if ask(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", accepted=(0, 1, 128)).exit_code:
         raise NotARepository(
             f"repository {str(top)!r} has no commit yet. "
             f'Make the first one: git add . && git commit --allow-empty -m "First commit"'
@@ -106,14 +106,14 @@ def branch_exists(repository: Path, name: str) -> bool:
     """Is there a local branch of this name? A name that is not safe never reaches git."""
     if not branch_names.is_safe(name):
         return False
-    return run(repository, "show-ref", "--verify", "--quiet", f"refs/heads/{name}", accepted=(0, 1)).exit_code == 0
+    return ask(repository, "show-ref", "--verify", "--quiet", f"refs/heads/{name}", accepted=(0, 1)).exit_code == 0
 
 
 def is_valid_branch(name: str) -> bool:
     """Is this text fit to be a branch: safe by our rules, then by git's own?"""
     if not branch_names.is_safe(name):
         return False
-    return run(Path("/"), "check-ref-format", "--branch", name, accepted=(0, 1, 128)).exit_code == 0
+    return ask(Path("/"), "check-ref-format", "--branch", name, accepted=(0, 1, 128)).exit_code == 0
 
 
 def branches(repository: Path) -> dict[str, str]:
@@ -146,7 +146,7 @@ def status(path: Path, *, ignored: bool = False, env: Mapping[str, str] | None =
     words = ["status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=none"]
     if ignored:
         words.append("--ignored=matching")
-    listed = run(path, *words, env=env).stdout
+    listed = ask(path, *words, env=env).stdout
     if len(listed) >= OUTPUT_LIMIT:
         raise GitFailed(f"git status in {path} lists over a megabyte of changes. Look at it by hand.")
     return [Entry(entry[:2], entry[3:]) for entry in os.fsdecode(listed).split("\0") if entry]
@@ -165,14 +165,14 @@ def operation_in(directory: Path) -> str:
 def commits_between(path: Path, base: str, head: str = "HEAD") -> list[Commit]:
     """Return the commits of `head` that `base` does not have, newest first, at most 1000."""
     span = f"{_revision(base)}..{_revision(head)}"
-    listed = run(path, "log", "--no-show-signature", "--max-count=1000", "-z", "--format=%H %s", span, "--").stdout
+    listed = ask(path, "log", "--no-show-signature", "--max-count=1000", "-z", "--format=%H %s", span, "--").stdout
     return [Commit(*entry.split(" ", 1)) for entry in listed.decode(errors="replace").split("\0") if entry]
 
 
 def diff_stat(path: Path, base: str, head: str | None = "HEAD") -> DiffStat:
     """Return the size of the change from `base` to `head`, or with None to the files as they are (but untracked)."""
     ends = [_revision(base)] + ([] if head is None else [_revision(head)])
-    listed = run(path, "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", *ends, "--").stdout
+    listed = ask(path, "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", *ends, "--").stdout
     rows = [row.split("\t")[:2] for row in listed.decode(errors="replace").split("\0") if row.count("\t") >= 2]
     counts = [(int(added) if added.isdigit() else 0, int(gone) if gone.isdigit() else 0) for added, gone in rows]
     return DiffStat(len(rows), sum(added for added, _ in counts), sum(gone for _, gone in counts))

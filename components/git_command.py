@@ -7,6 +7,7 @@ GIT_DIR of a caller redirects us, and no secret of ours reaches a filter that an
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,12 @@ from components import durable, process
 from components.errors import GitFailed, GitTimedOut
 from components.model import Captured
 
+logger = logging.getLogger(__name__)
+
 TIME_LIMIT = 300.0
 """Seconds for one git command: the checkout of a very large repository on a slow disk."""
+
+ASKED_AGAIN = 2
 
 HARDENED = (
     *("-c", "core.hooksPath=/dev/null"),
@@ -42,6 +47,10 @@ REMEDIES = (
     ("Permission denied", "Make {where} writable for this user."),
     ("Read-only file system", "Make {where} writable for this user."),
 )
+
+
+class GitKilled(GitFailed):
+    """A signal ended git."""
 
 
 def run(
@@ -74,7 +83,8 @@ def run(
     if captured.timed_out:
         raise GitTimedOut(f"git {words[0]} in {directory} took over {timeout:g} s, or printed without end: ended.")
     if captured.exit_code not in accepted:
-        raise GitFailed(_failure(directory, words, captured))
+        kind = GitKilled if (captured.exit_code or 0) < 0 else GitFailed
+        raise kind(_failure(directory, words, captured))
     return captured
 
 
@@ -91,9 +101,25 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def ask(
+    directory: Path,
+    *words: str,
+    accepted: Collection[int] = (0,),
+    env: Mapping[str, str] | None = None,
+    upwards: bool = False,
+) -> Captured:
+    """Run a command that changes nothing, as `run` does; one that a signal ended is run again, twice at most."""
+    for _ in range(ASKED_AGAIN):
+        try:
+            return run(directory, *words, accepted=accepted, env=env, upwards=upwards)
+        except GitKilled as error:
+            logger.debug("%s", error)
+    return run(directory, *words, accepted=accepted, env=env, upwards=upwards)
+
+
 def answer(directory: Path, *words: str, accepted: Collection[int] = (0,)) -> str:
-    """Return the one line that git prints, or "" for an accepted exit code without one."""
-    return os.fsdecode(run(directory, *words, accepted=accepted).stdout).removesuffix("\n")
+    """Return the one line that git prints to a question, or "" for an accepted exit code without one."""
+    return os.fsdecode(ask(directory, *words, accepted=accepted).stdout).removesuffix("\n")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Asking again, with growing rests, for as long as the source of tasks does not answer or the disk takes nothing."""
+"""Asking again, with rests between, for as long as something passing is in the way: the server, the disk, git."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    wait_exponential,
+    wait_random_exponential,
+)
 
-from components.errors import Draining, RunnerError, SourceUnavailable, Unauthorized
+from components.errors import Draining, GitFailed, RunnerError, SourceRefused, SourceUnavailable, Unauthorized
 from components.signals import Intent, Signals
 from components.terminal_ui import TerminalUI
 
@@ -17,7 +24,15 @@ T = TypeVar("T")
 
 LONGEST_REST_SECONDS = 300.0
 KNOCK_SECONDS = 4.0
-DISK_SECONDS = 5.0
+HERE_SECONDS = 3.0
+"""How often to look at a trouble of this machine: it costs nobody else anything."""
+SILENT_SECONDS = 60.0
+"""How long the server may hear nothing of a runner that looks at such a trouble only: its locks are to stay."""
+TROUBLE_HERE = (OSError, GitFailed)
+PASSING = (SourceUnavailable, SourceRefused, Unauthorized, GitFailed)
+"""A refusal passes, too: a proxy's page for a minute, a key that is changed, a server of another version."""
+BRIEF_TRIES = 5
+"""With the rests between them, these take 7.5 s."""
 STOP_SECONDS = 5.0
 """How long a runner that is to stop goes on asking; the journal keeps what could not be told."""
 
@@ -34,6 +49,7 @@ class Patience:
         self._ui = ui
         self._knock = knock
         self._told: set[str] = set()
+        self._knocked = time.monotonic()
 
     def __call__(
         self,
@@ -41,7 +57,7 @@ class Patience:
         *,
         gives_up_draining: bool = False,
         gives_up_after: float | None = None,
-        waits_for: tuple[type[RunnerError], ...] = (SourceUnavailable, Unauthorized),
+        waits_for: tuple[type[RunnerError], ...] = PASSING,
     ) -> T:
         """Return what the call returns, when it does. Raises Draining when the operator does not want to wait.
 
@@ -73,10 +89,10 @@ class Patience:
         return value
 
     def _rest_after(self, state: RetryCallState) -> float:
-        """A full disk is looked at every 5 s; a source gets rests that grow to 5 min, with jitter."""
+        """A full disk, or git, is looked at every 3 s; a source gets rests that grow to 5 min, with jitter."""
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, OSError):
-            return DISK_SECONDS
+        if isinstance(error, TROUBLE_HERE):
+            return HERE_SECONDS
         return wait_random_exponential(multiplier=1, max=LONGEST_REST_SECONDS)(state)
 
     def _rest(self, seconds: float) -> None:
@@ -88,15 +104,25 @@ class Patience:
         was_away = False
         while (left := wake - time.monotonic()) > 0 and self._signals.intent is intent:
             self._signals.wait(min(left, KNOCK_SECONDS * random.uniform(0.75, 1.25)))  # noqa: S311
-            if seconds <= KNOCK_SECONDS or self._signals.intent is not intent:
+            if self._signals.intent is not intent or (seconds <= KNOCK_SECONDS and not self._is_silent()):
                 continue
-            try:
-                self._knock()
-            except RunnerError:
-                was_away = True
-            else:
+            if self._is_there():
                 if was_away:
                     return
+            else:
+                was_away = True
+
+    def _is_silent(self) -> bool:
+        return time.monotonic() - self._knocked > SILENT_SECONDS
+
+    def _is_there(self) -> bool:
+        """Knock; whatever is wrong there, it is no trouble of whoever rests."""
+        self._knocked = time.monotonic()
+        try:
+            self._knock()
+        except (RunnerError, OSError):
+            return False
+        return True
 
     def _say(self, state: RetryCallState) -> None:
         """Tell each kind of trouble once, not each time."""
@@ -107,7 +133,31 @@ class Patience:
             self._ui.warning(f"{_sentence(error)}. Trying again until it works; nothing is lost meanwhile")
 
 
-def _sentence(error: BaseException) -> str:
+def briefly(call: Callable[[], T], trouble: type[RunnerError], signals: Signals, ui: TerminalUI) -> T:
+    """Return what a call at the start returns; a trouble that may be a mistake of the operator is met a few times."""
+
+    def is_over(state: RetryCallState) -> bool:
+        return state.attempt_number >= BRIEF_TRIES or signals.is_draining
+
+    def rest(seconds: float) -> None:
+        signals.wait(seconds)
+
+    def say(state: RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome is not None:
+            ui.warning(f"{_sentence(state.outcome.exception())}. Trying again for a moment")
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(trouble),
+        wait=wait_exponential(0.5),
+        sleep=rest,
+        stop=is_over,
+        before_sleep=say,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def _sentence(error: BaseException | None) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'writing the state'}"
     return str(error).rstrip(".")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from components import durable
 from components.ports import Registration, TaskSource
+
+logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 600.0
 """Two heartbeats and some: a runner that lives has signed in within this time."""
@@ -42,9 +45,16 @@ class Presence:
         self.is_alone = self._quiet >= QUIET_BEATS
         if stored.last_seen != self._ours:
             self._ours = stored.last_seen
+            self._note()
+        return stored
+
+    def _note(self) -> None:
+        """Keep it for the next start; a disk that takes nothing costs that start a little time."""
+        try:
             durable.make_directory(self._file.parent)
             durable.write(self._file, self._ours.encode())
-        return stored
+        except OSError as error:
+            logger.debug("when we signed in could not be noted: %s", error)
 
 
 def _seconds(before: str, after: str) -> float:

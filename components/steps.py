@@ -118,7 +118,11 @@ def spawn(held: Held, tools: Tools) -> Held:
             return end(held, Verdict(Reason.BUDGET_EXHAUSTED, detail(Reason.BUDGET_EXHAUSTED, too_dear)))
         if not turn.wait_for(held, tools):
             return end(held, Verdict(Reason.RUNNER_STOPPED, WORDS[Reason.RUNNER_STOPPED]))
-        if not launch.agent(held, run, tools):
+        try:
+            is_ours = launch.agent(held, run, tools)
+        except GitFailed as error:
+            return end(held, Verdict(Reason.WORKSPACE_FAILED, str(error)))
+        if not is_ours:
             return end(held, Verdict(Reason.LOST_CLAIM, WORDS[Reason.LOST_CLAIM]))
         faults.reach("spawn.started")
     return replace(held, phase=Phase.RUNNING, run=run.name)

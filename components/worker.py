@@ -8,17 +8,20 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from components import account_hold, faults, hook_payload, orphans, policy, spending
-from components.errors import Draining, RunnerError, StateCorrupt
+from components import faults, hook_payload, orphans, policy
+from components.errors import Draining, RunnerError, StateCorrupt, StateForeign
 from components.hook_payload import Moment
 from components.model import Held, Task, Verdict
 from components.patience import Patience
-from components.states import Reason
+from components.readiness import DONE, Readiness
 from components.task_persistence import TaskPersistence, age
 from components.task_runner import TaskRunner
 from components.tools import Toolbox, Tools
 
 logger = logging.getLogger(__name__)
+
+QUICKLY = 0.1
+"""The part of a backoff that is enough for a trouble which has a name."""
 
 
 @dataclass(slots=True)
@@ -49,13 +52,10 @@ class Worker:
         self._journal = journal
         self._toolbox = toolbox
         self._patience = patience
-        self._left_alone = LeftAlone()
+        self._readiness = Readiness(toolbox)
         self._idle_since: float | None = None
         self._defects = 0
         self._knows_orphans = False
-        self._troubles = 0
-        self._not_before = 0.0
-        self._told_why = ""
         self.tally = Tally()
 
     @property
@@ -73,22 +73,36 @@ class Worker:
         return self.tally
 
     def _poll_safely(self) -> bool:
-        """The last line of defence: a defect of ours is told, and the journal is tried again after a while."""
+        """The last line of defence: what went wrong is told, and the journal is tried again after a while.
+
+        Raises Draining, and StateForeign: the journal is another host's, whose agent may be at work there.
+        """
         try:
             worked = self.poll()
-        except RunnerError:
+        except (Draining, StateForeign):
             raise
         except Exception as error:
             if self._tools.config.single_task:
                 raise
             self._defects += 1
-            logger.exception("defect number %d", self._defects)
-            self._tools.ui.error(f"This should not have happened: {error!r}. The task in hand is kept; trying again")
-            self._tell_hooks(error)
-            self._tools.signals.wait(policy.backoff(self._defects))
+            self._tell(error)
+            is_known = isinstance(error, RunnerError | OSError)
+            self._wait(policy.backoff(self._defects) * (QUICKLY if is_known else 1.0))
             return True
         self._defects = 0
         return worked
+
+    def _tell(self, error: Exception) -> None:
+        """Tell the operator and the hooks what went wrong; what goes wrong in that is for the log."""
+        if isinstance(error, RunnerError):
+            self._tools.ui.error(f"{error} The task in hand is kept; trying again")
+        else:
+            logger.exception("defect number %d", self._defects)
+            self._tools.ui.error(f"This should not have happened: {error!r}. The task in hand is kept; trying again")
+        try:
+            self._tell_hooks(error)
+        except Exception:
+            logger.exception("the hooks could not be told")
 
     def _tell_hooks(self, error: Exception) -> None:
         config = self._tools.config
@@ -113,7 +127,7 @@ class Worker:
 
     def _in_hand(self) -> Held | None:
         try:
-            held = self._journal.get_locked_task()
+            held = self._patience(self._journal.get_locked_task)
         except StateCorrupt as error:
             self._tools.ui.error(str(error))
             held = None
@@ -137,60 +151,32 @@ class Worker:
         find = partial(orphans.find, self._journal.agent_id, self._journal.host, self._tools)
         held = self._patience(find, gives_up_draining=True)
         self._knows_orphans = held is None and self._tools.presence.is_alone
-        return held if held is None else replace(self._journal.save(held), recovered=True)
+        return held and replace(self._patience(partial(self._journal.save, held)), recovered=True)
 
     def _next(self) -> Held | None:
-        if self._tools.signals.is_draining or time.monotonic() < self._not_before:
+        if self._tools.signals.is_draining or not self._readiness.may_ask():
             return None
-        if self._may_not_begin():
-            return None
-        refused = self._left_alone.ids()
+        refused = self._readiness.left_alone()
         task = self._patience(
             lambda: self._tools.source.next_task(refused),
             gives_up_draining=True,
             gives_up_after=self._tools.config.idle_timeout,
         )
-        if task is None or self._tools.signals.is_draining:
+        if task is None or self._tools.signals.is_draining or not self._readiness.has_room():
             return None
         self._tools.ui.info(f"Taking task {task.id}: {task.title}")
         held = self._patience(partial(self._journal.lock_task, task), gives_up_draining=True)
         faults.reach(f"after.{held.phase}")
         return held
 
-    def _may_not_begin(self) -> bool:
-        """Whether the account is on hold, or the day's budget is spent; told once each time it begins."""
-        tools = self._tools
-        why = ""
-        if spending.left_today(tools) == 0.0:
-            why = "The day's budget is spent (daily_budget_usd): taking nothing until tomorrow, UTC"
-        elif account_hold.until(tools) and not tools.config.single_task:
-            why = "The agent's account is on hold (a limit, or its credentials): taking nothing until that is over"
-        if why and why != self._told_why:
-            tools.ui.warning(why)
-        self._told_why = why
-        return bool(why)
-
     def _count(self, task: Task, verdict: Verdict | None) -> None:
-        """Remember how it ended; a task that we gave back is left to others for a while."""
-        if verdict is None:
-            self._left_alone.add(task.id)
-        elif verdict.reason in (Reason.SUCCEEDED, Reason.REJECTED):
+        """Remember how a task ended."""
+        if verdict is not None and verdict.reason in DONE:
             self.tally.done += 1
-        else:
+        elif verdict is not None:
             self.tally.failed += 1
-            self._left_alone.add(task.id)
             self._tools.ui.error(f"Task {task.id} was not done: {verdict.detail}")
-        self._note_trouble(verdict)
-
-    def _note_trouble(self, verdict: Verdict | None) -> None:
-        """Where this machine is the trouble, take nothing for a while: other tasks would fare no better."""
-        if verdict is None or verdict.reason not in policy.TROUBLE_HERE:
-            self._troubles = 0
-            return
-        self._troubles += 1
-        self._not_before = time.monotonic() + policy.backoff(self._troubles)
-        if not self._tools.config.single_task:
-            self._tools.ui.warning(f"Taking nothing new for {policy.backoff(self._troubles):.0f} s")
+        self._readiness.note(task, verdict)
 
     def _is_enough(self) -> bool:
         config = self._tools.config
@@ -204,32 +190,18 @@ class Worker:
 
     def _rest(self) -> None:
         """Wait for the next poll, spread so that many agents do not ask at the same instant."""
-        if self._idle_since is None:
+        rest = self._tools.config.poll_interval * random.uniform(0.5, 1.5)  # noqa: S311
+        if self._idle_since is None and not self._readiness.lacks_room:
             self._idle_since = time.monotonic()
             self._tools.ui.info("No tasks available")
-        rest = self._tools.config.poll_interval * random.uniform(0.5, 1.5)  # noqa: S311
-        wake = time.monotonic() + rest
-        while not self._is_enough() and (left := wake - time.monotonic()) > 0:
+        self._wait(min(rest, self._readiness.rest_limit))
+
+    def _wait(self, seconds: float) -> None:
+        """Wait with a beating heart, until a signal asks for something or there is a reason to end."""
+        intent, wake = self._tools.signals.intent, time.monotonic() + seconds
+        while (left := wake - time.monotonic()) > 0 and self._tools.signals.intent is intent and not self._is_enough():
             self._tools.signals.wait(min(left, self._tools.pulse.due_in()))
             self._tools.pulse.beat()
 
     def _idle_seconds(self) -> float:
         return 0.0 if self._idle_since is None else time.monotonic() - self._idle_since
-
-
-class LeftAlone:
-    """Tasks that did not go well here, each left alone for a while that doubles every time."""
-
-    def __init__(self) -> None:
-        self._until: dict[str, float] = {}
-        self._times: dict[str, int] = {}
-
-    def add(self, task_id: str) -> None:
-        """Leave a task alone from now on, for longer than the last time."""
-        self._times[task_id] = self._times.get(task_id, 0) + 1
-        self._until[task_id] = time.monotonic() + policy.backoff(self._times[task_id])
-
-    def ids(self) -> frozenset[str]:
-        """Return the tasks that are to be left alone now."""
-        now = time.monotonic()
-        return frozenset(task_id for task_id, until in self._until.items() if until > now)
