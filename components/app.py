@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from components import agent_environment, discovery, git, hook_payload, hook_runner, taking_up
 from components.config import Config, require
