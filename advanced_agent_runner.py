@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from components.cli import main
+from components.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

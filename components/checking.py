@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components import agent_environment, cancelling, demand, durable, execution_log, git_history, process
+from components import agent_environment, cancelling, demand, durable, execution_log, git_history, process, vital_signs
 from components import repository_rules as rules
 from components.errors import Draining, NotFound
 from components.hook_runner import SECRETS
@@ -161,6 +161,8 @@ def _attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
             _wait(run, tools)
             if tools.signals.intent is Intent.LEAVE:
                 raise Draining(f"a check of task {held.task.id} runs on; the next start takes it up again")
+            if vital_signs.is_overdue(run):
+                process.stop(run)
             if not is_stopped and _is_to_stop(held, tools):
                 is_stopped = True
                 tools.ui.warning(f"Stopping the check of task {held.task.id}")

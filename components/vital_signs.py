@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import killing
+from components import killing, process
 from components.run_directory import RunDirectory
 from components.stall import Signs
 
@@ -74,6 +74,15 @@ def age(run: RunDirectory) -> float:
     """Return how long ago the run's agent was started, in seconds; 0 while that is not known."""
     agent = run.pids().get("agent")
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - agent.start_ticks * TICK) if agent else 0.0
+
+
+def is_overdue(run: RunDirectory) -> bool:
+    """Whether a run whose shim was killed is beyond the time or the output that its shim held it to."""
+    limits = run.limits()
+    if limits is None or process.lives(run, "shim"):
+        return False
+    printed = sum(path.lstat().st_size for path in (run.out, run.err) if path.exists())
+    return age(run) > limits.timeout or printed > limits.output_bytes
 
 
 def _numbers() -> Iterable[int]:

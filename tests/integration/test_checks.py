@@ -231,6 +231,22 @@ def test_a_check_whose_end_nobody_saw_is_run_again(runner: MakeRunner, pm: PmSer
     assert [run.name.rpartition(".")[2] for run in checks(one)] == ["1", "2"]
 
 
+def test_a_check_has_its_time_limit_also_where_its_shim_was_killed(runner: MakeRunner, pm: PmServer) -> None:
+    """Defect: the limit was the shim's alone, and died with it."""
+    one = runner()
+    prepared(one, HEADLESS_PM_CHECKS=waits_for(one), HEADLESS_PM_CHECK_TIMEOUT="4")
+    task = pm.api.task("Do it")
+    daemon = one.start("--single-task")
+    until(lambda: is_checking(one), "the check")
+    (check,) = checks(one)
+    os.kill(check.pids()["shim"].pid, signal.SIGKILL)
+
+    assert daemon.wait(40) == 1
+
+    assert check.state() is RunState.VANISHED
+    assert "took too long" in ended(pm, task)[1]
+
+
 def test_a_term_leaves_a_check_at_work_and_a_stop_ends_it(runner: MakeRunner, pm: PmServer) -> None:
     one = runner()
     prepared(one, HEADLESS_PM_CHECKS=waits_for(one))

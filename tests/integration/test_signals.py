@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from components import entry
 from components.signals import Intent, Signals
+from tests.runner import ROOT, make_repository
+from tests.waiting import until
 
 PROGRAM = """
 import sys
@@ -33,7 +36,7 @@ while True:
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, getattr(request, "param", "leave")],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -62,6 +65,94 @@ def test_the_second_sigterm_stops_the_agent(process: subprocess.Popen[str]) -> N
     says(process, signal.SIGTERM)
 
     assert says(process, signal.SIGTERM) == "STOP"
+
+
+SLOW = """
+import importlib, os, sys, time
+open(os.environ["LOADING"], "w").close()
+while not os.path.exists(os.environ["LOADING"] + ".enough"):
+    time.sleep(0.01)
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["click"]
+importlib.import_module("click")
+"""
+"""A module `click` that is the real one after a while."""
+
+
+@pytest.fixture
+def loading(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A daemon that is busy loading its first library; it is to find nothing in hand and a server that is away."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "click.py").write_text(SLOW)
+    make_repository(tmp_path / "repository")
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path / "slow"),
+        "LOADING": str(tmp_path / "loading"),
+        "HEADLESS_PM_HOME": str(tmp_path / "home"),
+        "HEADLESS_PM_API_KEY": "key",
+        "HEADLESS_PM_API_URL": "http://127.0.0.1:9",
+        "AGENT_COMMAND": "true",
+    }
+    words = ["advanced_agent_runner.py", "--role", "backend_dev", "--repo", str(tmp_path / "repository")]
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        until((tmp_path / "loading").exists, "the first library")
+        yield child
+        child.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_that_comes_while_the_program_is_loaded_ends_it_in_order(
+    loading: subprocess.Popen[str], tmp_path: Path, number: int
+) -> None:
+    """Defect: SIGTERM ended it with -15, and SIGINT with a traceback."""
+    loading.send_signal(number)
+    (tmp_path / "loading.enough").touch()
+
+    said, _ = loading.communicate(timeout=30)
+
+    assert loading.returncode == 0, said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_that_asks_for_something_does_not_end_a_program_that_is_being_loaded(
+    loading: subprocess.Popen[str], tmp_path: Path, number: int
+) -> None:
+    loading.send_signal(number)
+    (tmp_path / "loading.enough").touch()
+    assert loading.stdout is not None
+    until(lambda: "Trying again" in loading.stdout.readline(), "the daemon to go on")  # type: ignore[union-attr]
+
+    loading.terminate()
+
+    assert loading.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run"], True),
+        (["--role", "qa"], True),
+        (["execute", "1", "3"], True),
+        (["--help"], False),
+        (["status"], False),
+        ([], False),
+    ],
+)
+def test_only_runners_have_signals_wait(words: list[str], expected: bool) -> None:
+    assert entry.is_lasting(words) is expected
+
+
+def test_the_module_of_the_signals_is_loaded_fast() -> None:
+    """What it loads is loaded before any signal can wait."""
+    code = "import sys, components.signals; print(sum(name.startswith('components.') for name in sys.modules))"
+
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert ended.stdout == "1\n"
 
 
 def test_three_interrupts_finish_then_stop_then_leave(process: subprocess.Popen[str]) -> None:
