@@ -76,6 +76,19 @@ class LogToTerminal(logging.Handler):
         show(logging.Formatter().format(record))
 
 
+def serve_metrics(config: Config, ui: TerminalUI) -> None:
+    """Serve metrics beside the work. Raises ConfigError where that cannot be."""
+    from components.errors import ConfigError
+
+    assert config.metrics_port is not None
+    try:
+        from components.server import metrics_port
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'advanced-agent-runner[server]'"
+        raise ConfigError(f"metrics_port: {error.name} is not installed; run: {remedy}") from error
+    ui.info(f"Metrics: {metrics_port.serve(config.home, config.store, config.metrics_port)}")
+
+
 @click.command(name="run", help=HELP)
 @click.option("--role", metavar="ROLE", help=f"Whose tasks to take: {', '.join(Role)}.  [required]")
 @click.option("--agent-id", metavar="ID", help="The agent's name, its own among all agents.  [default: <role>_001]")
@@ -90,6 +103,7 @@ class LogToTerminal(logging.Handler):
 @click.option(
     "--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to a working agent.  [default: leave]"
 )
+@click.option("--metrics-port", metavar="PORT", help="Serve metrics for Prometheus on this port of this machine.")
 @click.option("--interactive", is_flag=True, help="Ask on the terminal when a hook fails.")
 @click.option(
     "--config", "file", metavar="FILE", type=Path, help="A configuration file.  [default: config.yaml in the home]"
@@ -116,6 +130,8 @@ def command(context: click.Context, /, file: Path | None, verbose: int, quiet: i
         ui.warning(warning)
     signals = Signals(config.on_term)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, lambda: load(given, os.environ, file=file).config)
+    if config.metrics_port is not None:
+        serve_metrics(config, ui)
     signals.install()
     tally = runner.run()
     if signals.is_interrupted and signals.intent in (Intent.STOP, Intent.LEAVE):

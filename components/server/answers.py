@@ -25,6 +25,7 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
     errors.IllegalMove: 409,
     errors.TooManyTasks: 409,
     errors.StillRunning: 409,
+    errors.UnsavedWork: 409,
     errors.AlreadyLive: 409,
     errors.TaskTaken: 409,
     errors.AgentMissing: 424,
