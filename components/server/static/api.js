@@ -1,0 +1,67 @@
+// Calls the service. The token is kept for this tab only, and travels in headers: never in an address.
+
+const KEY = "agent-runner.token";
+const PROTOCOL = "agent-runner";
+export const signals = new EventTarget();
+
+export const token = () => sessionStorage.getItem(KEY) || "";
+
+export const keepToken = (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY));
+
+/** What went wrong, and what to do next. */
+export class Problem extends Error {
+  constructor(message, status = 0, told = {}) {
+    super(message);
+    this.status = status;
+    this.told = told;
+  }
+}
+
+const NEXT = {
+  403: "Sign in with the full token to change something.",
+  429: "Wait a minute, then try again.",
+  500: "Look at the log of the service; then try again.",
+  503: "The history cannot be reached; see the health on the overview.",
+};
+
+/** Ask the service. Answers JSON, or null for nothing; raises Problem. */
+export const call = async (method, path, body) => {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: {
+        ...(token() && { Authorization: `Bearer ${token()}` }),
+        ...(body !== undefined && { "Content-Type": "application/json" }),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store",
+    });
+  } catch {
+    throw new Problem("The service does not answer. Is `agent-runner serve` running? This page tries again by itself.");
+  }
+  const told = answer.status === 204 ? null : await answer.json().catch(() => ({}));
+  if (answer.ok) return told;
+  if (answer.status === 401) signals.dispatchEvent(new Event("signed-out"));
+  const said = told?.error || `the service answered ${answer.status}`;
+  throw new Problem([said, NEXT[answer.status]].filter(Boolean).join(" "), answer.status, told || {});
+};
+
+export const get = (path) => call("GET", path);
+export const post = (path, body) => call("POST", path, body);
+export const remove = (path) => call("DELETE", path);
+
+/** An address with a query; what is empty is left out, lists are repeated. */
+export const address = (path, query) => {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(query))
+    for (const one of [value].flat()) if (one !== "" && one !== undefined && one !== null) given.append(name, one);
+  return given.size ? `${path}?${given}` : path;
+};
+
+/** Open a WebSocket of the service; a page can name the token only as a protocol. */
+export const socket = (path) => {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(url, token() ? [PROTOCOL, `${PROTOCOL}.token.${token()}`] : [PROTOCOL]);
+};
