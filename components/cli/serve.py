@@ -14,6 +14,7 @@ import click
 
 from components import cli
 from components.cli.output import show
+from components.errors import ConfigError
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -60,7 +61,12 @@ def command(context: click.Context, /, *, file: Path | None, no_token: bool, mak
     from components import history_sync
     from components.cli.run import terminal
     from components.config import load
-    from components.server import api, serving, tokens
+
+    try:
+        from components.server import api, serving, tokens
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'advanced-agent-runner[server]'"
+        raise ConfigError(f"{error.name} is not installed; run: {remedy}") from error
 
     own = ("file", "no_token", "make_tokens")
     given = {name: value for name, value in cli.settings_of(context).items() if name not in own}
@@ -88,7 +94,6 @@ def command(context: click.Context, /, *, file: Path | None, no_token: bool, mak
 
 def require_tokens(config: Config) -> None:
     """Raise ConfigError where other machines could call without a token that its owner has seen."""
-    from components.errors import ConfigError
     from components.server import tokens
 
     if bool(config.tls_certificate) != bool(config.tls_key):

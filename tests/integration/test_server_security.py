@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -18,13 +19,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.server_process import Server, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def home_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("serve")
 
 
 @pytest.fixture
@@ -273,6 +270,33 @@ def test_the_metrics_are_those_of_the_guide(server: Server) -> None:
 
 
 def _words(text: str) -> Any:
-    import re
-
     return (name.removesuffix("_total") for name in re.findall(r"agent_runner_\w+", text))
+
+
+def test_a_daemon_serves_its_metrics_to_this_machine(tmp_path: Path, server: Server) -> None:
+    log = tmp_path / "daemon.log"
+    words = [
+        "run",
+        "--role",
+        "backend_dev",
+        "--agent-id",
+        "dev_1",
+        "--metrics-port",
+        "0",
+        "--repo",
+        str(server.repository),
+    ]
+    env = {**server.env, "HEADLESS_PM_API_KEY": "a-key-of-a-test", "HEADLESS_PM_API_URL": "http://127.0.0.1:9"}
+    argv = [*server.argv()[:-1], *words]
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(argv, env=env, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+    try:
+        found = until(lambda: re.search(r"http://127\.0\.0\.1:\d+/metrics", log.read_text()), "the address", 30)
+        assert found
+        told = httpx.get(found[0], trust_env=False).text
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+    assert "agent_runner_store_up 1.0" in told
+    assert "agent_runner_request_seconds" not in told
