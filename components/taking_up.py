@@ -34,7 +34,7 @@ def attend(journal: TaskPersistence, runner: TaskRunner, ui: TerminalUI) -> None
 
 
 def tell(held: Held, ui: TerminalUI) -> None:
-    """Tell which task is gone on with."""
+    """Tell, once at a start, which task is gone on with."""
     ui.info("Recovering previously locked task...")
     ui.info(
         f"Task {held.task.id} ({held.task.title}), phase {held.phase}, attempt {held.attempt},"

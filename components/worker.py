@@ -8,13 +8,13 @@ import time
 from dataclasses import dataclass, replace
 from functools import partial
 
-from components import faults, hook_payload, orphans, policy
+from components import faults, hook_payload, orphans, policy, taking_up
 from components.errors import Draining, RunnerError, StateCorrupt, StateForeign
 from components.hook_payload import Moment
 from components.model import Held, Task, Verdict
 from components.patience import Patience
 from components.readiness import DONE, Readiness
-from components.task_persistence import TaskPersistence, age
+from components.task_persistence import TaskPersistence
 from components.task_runner import TaskRunner
 from components.tools import Toolbox, Tools
 
@@ -126,6 +126,7 @@ class Worker:
         return True
 
     def _in_hand(self) -> Held | None:
+        is_told = self._journal.last is not None
         try:
             held = self._patience(self._journal.get_locked_task)
         except StateCorrupt as error:
@@ -133,12 +134,8 @@ class Worker:
             held = None
         if held is None and not self._knows_orphans:
             held = self._orphan()
-        if held is not None:
-            self._tools.ui.info("Recovering previously locked task...")
-            self._tools.ui.info(
-                f"Task {held.task.id} ({held.task.title}), phase {held.phase}, attempt {held.attempt},"
-                f" locked {age(held):.0f} s ago"
-            )
+        if held is not None and not is_told:
+            taking_up.tell(held, self._tools.ui)
         return held
 
     def _begun(self) -> Held | None:

@@ -46,6 +46,7 @@ def test_r3_an_agent_outlives_its_killed_daemon_and_the_next_one_takes_its_resul
     assert one.starts() == 1
     assert is_done(pm, task)
     assert len(one.runs()) == 1
+    assert one.log.read_text().count("Recovering previously locked task...") == 1
 
 
 def test_a_killed_agent_is_started_again_as_the_next_attempt(runner: MakeRunner, pm: PmServer) -> None:
