@@ -188,7 +188,8 @@ class Held:
     `claim` is made before the lock at the source and names everything of this claim; `session_id` is the agent's
     conversation; `run` is the name of the run directory of the current attempt. Times are UTC, ISO 8601.
     `waits` of the attempts ended at a limit of the account and do not count; the next one starts at `not_before`, in
-    seconds since 1970.
+    seconds since 1970. `asked` is set before the lock is asked for at the source, `begun` before the work is said to
+    begin there.
     """
 
     task: Task
@@ -198,6 +199,8 @@ class Held:
     session_id: str
     attempt: int = 1
     taken_from: str = ""
+    asked: bool = False
+    begun: bool = False
     locked_at: str = ""
     updated_at: str = ""
     host: str = ""

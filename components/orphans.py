@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from components import dead_letters, journal_format
+from components import claiming, dead_letters, durable, journal_format
 from components.model import Held, Task
-from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.run_directory import CLOSED, JOURNAL, RunDirectory, RunState
 from components.states import Phase
 from components.tools import Tools
 
@@ -16,19 +16,41 @@ from components.tools import Tools
 def find(agent_id: str, host: str, tools: Tools) -> Held | None:
     """Return a task of ours as a journal entry to go on from, or None.
 
-    Its newest run directory holds a copy of the journal: so a lost journal costs nothing, and an agent that is still
-    at work is adopted. Without one the task is claimed afresh, but only when no other runner of our id may live. A
-    task whose report was refused is left to people.
+    The newest run directory of its claim holds a copy of the journal: so a lost journal costs nothing, and an agent
+    that is still at work is adopted. Without one the task is claimed afresh, but only when no other runner of our id
+    may live. A task whose report was refused is left to people.
     """
     for task in tools.source.ours():
         if not dead_letters.has(tools.config.home, task):
-            copies = [held for held, _ in runs_of(task, tools.runs) if (held.agent_id, held.host) == (agent_id, host)]
+            copies = [
+                (run.state() is RunState.ALIVE, held.attempt, held)
+                for held, run in runs_of(task, tools.runs)
+                if (held.agent_id, held.host) == (agent_id, host)
+                if not _is_closed(run) and not claiming.is_taken_over(task, held)
+            ]
             if copies:
-                return max(copies, key=lambda held: (held.locked_at, held.attempt))
+                return max(copies, key=lambda copy: copy[:2])[-1]
             if tools.presence.is_alone:
                 return _fresh(task, agent_id, host)
             tools.ui.debug(f"Task {task.id} is held by our agent id, but by another runner: leaving it alone")
     return None
+
+
+def close_others(held: Held, tools: Tools) -> None:
+    """Note for good that our earlier claims of the task are over, before this one becomes real.
+
+    No clock tells which claim of a task is the last one: so a run of a claim that is over is never gone on with.
+    """
+    for copy, run in runs_of(held.task, tools.runs):
+        if copy.agent_id == held.agent_id and copy.claim != held.claim:
+            _close(run)
+
+
+def close(held: Held, tools: Tools) -> None:
+    """Note for good that this claim is over: what its runs brought was told, or is nobody's business any more."""
+    for copy, run in runs_of(held.task, tools.runs):
+        if copy.claim == held.claim:
+            _close(run)
 
 
 def rivals(held: Held, tools: Tools) -> list[RunDirectory]:
@@ -50,6 +72,16 @@ def runs_of(task: Task, runs: Path) -> Iterator[tuple[Held, RunDirectory]]:
             continue
         if held.task.id == task.id and held.task.created_at == task.created_at:
             yield held, RunDirectory(path.parent)
+
+
+def _close(run: RunDirectory) -> None:
+    if not _is_closed(run):
+        durable.create(run.path / CLOSED)
+        durable.sync_directory(run.path)
+
+
+def _is_closed(run: RunDirectory) -> bool:
+    return (run.path / CLOSED).exists()
 
 
 def _fresh(task: Task, agent_id: str, host: str) -> Held:

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 API = "/api/v1"
 UNKNOWN_AGENT = re.compile(r"agent\b.{0,200}\bnot found", re.IGNORECASE | re.DOTALL)
+UNKNOWN_TASK = re.compile(r"task\b.{0,200}\bnot found", re.IGNORECASE | re.DOTALL)
 NO_SUCH_PATH = frozenset({"Not Found", "Method Not Allowed"})
 # Refusals that have a name of their own, or that are not for ever; any other is SourceRefused.
 REFUSALS: Mapping[int, type[RunnerError]] = MappingProxyType({401: Unauthorized, 409: SourceUnavailable})
@@ -92,6 +93,16 @@ class PmApi:
         """Write to the API as this agent, and return the request with its answer, a refusal too."""
         request = Request(method, API + path, {actor: self._agent_id}, body)
         return request, self.ask(request)
+
+    def has_no_such_path(self, answer: Answer) -> bool:
+        """Return whether an answer says that the server, an original one, has no such request."""
+        told = pm_wire.parse_detail(data_of(answer), "")
+        return answer.status == 405 or (answer.status == 404 and told in NO_SUCH_PATH)
+
+    def check_absence(self, request: Request, answer: Answer) -> None:
+        """See that a 404 is about a task, in a server's own words: a proxy has such pages too."""
+        if not UNKNOWN_TASK.search(pm_wire.parse_detail(data_of(answer), "")):
+            raise SourceUnavailable(self._origin.problem(request, "404 in words of another server", is_done=False))
 
     def parse_task(self, data: object) -> Task:
         """Return a task, and remember in which case this server spells statuses. Raises ValueError."""

@@ -71,11 +71,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something a person must see: a document at the source that mentions people."""
+    """Something a person must see: a document at the source that mentions people; `marker` tells it from all others."""
 
     title: str
     content: str
     mentions: tuple[str, ...] = field(default=())
+    marker: str = ""
 
 
 class TaskSource(Protocol):
@@ -106,7 +107,10 @@ class TaskSource(Protocol):
         ...
 
     def look(self, task: Task) -> Task | None:
-        """Return the task as it is now, or None when it is gone or its id was given to another task."""
+        """Return the task as it is now, or None when it is gone or its id was given to another task.
+
+        None is proof: a source that only fails to show the task for the moment raises SourceUnavailable.
+        """
         ...
 
     def lock(self, task: Task) -> None:
@@ -130,7 +134,7 @@ class TaskSource(Protocol):
         ...
 
     def alarm(self, alarm: Alarm) -> None:
-        """Publish something that a person must see."""
+        """Publish something that a person must see, unless a look shows one with its marker."""
         ...
 
 

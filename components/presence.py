@@ -56,6 +56,17 @@ class Presence:
         except OSError as error:
             logger.debug("when we signed in could not be noted: %s", error)
 
+    def look(self) -> bool:
+        """Look who signed in last, and return whether we are alone."""
+        if self._source().last_seen() not in ("", self._ours):
+            self.doubt()
+        return self.is_alone
+
+    def doubt(self) -> None:
+        """Believe that another runner of our id lives, until it has been quiet for as long as after a start."""
+        self._quiet = 0
+        self.is_alone = False
+
 
 def _seconds(before: str, after: str) -> float:
     """Return what lies between two of the server's times; 0 where they cannot be read."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from components import claiming, dead_letters, faults, policy, receipt
 from components.errors import SourceRefused
 from components.model import Held, Task, Verdict
@@ -12,30 +14,70 @@ from components.redact import plain
 from components.states import Reason, TaskStatus
 from components.tools import CLAIM_LETTERS, Tools
 
+LEFT_ALONE = "The task is {status} and held by {holder} now: its status is left alone, and this work is kept."
 
-def deliver(held: Held, tools: Tools) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What came of a report: the verdict that stands now, and the status that was set, "" where none was.
+
+    `is_gone` says that the task is no longer at the source.
+    """
+
+    verdict: Verdict
+    status: str = ""
+    is_gone: bool = False
+
+
+def deliver(held: Held, tools: Tools) -> Delivery:
     """Comment and move the task, unless a look shows that it was done or that the task is not ours.
-
-    Returns the status that was set, or "" where none was.
 
     Raises SourceUnavailable where the outcome is unknown: the step is run again, and looks again.
     """
     verdict = verdict_of(held)
     wanted = policy.destinations(verdict.reason, role_of(held, tools), held.tries, tools.config.max_attempts)
     now = tools.source.look(held.task)
-    if now is not None and now.status in wanted and now.locked_by is None:
-        tools.ui.info(f"Task status is already: {now.status}")
-        return now.status
     if now is None:
         tools.ui.warning(f"Task {held.task.id} is gone at the source; its work is kept")
-        return ""
-    _comment(held, verdict, now, tools)
-    if claiming.is_lost(now, held) or not wanted:
-        tools.ui.warning(f"Task {held.task.id} is held by {now.locked_by or 'nobody'} now; its work is kept")
-        return ""
+        return Delivery(verdict, is_gone=True)
+    if not claiming.is_ours(now, held) and (status := _told_before(held, now, wanted, tools)):
+        tools.ui.info(f"Task status is already: {status}")
+        return Delivery(verdict, status)
+    is_lost = claiming.is_lost(now, held)
+    _comment(held, verdict, now, tools, is_lost=is_lost)
+    if is_lost or not wanted:
+        return _lost(now, verdict, tools)
     if policy.action(verdict.reason, held.tries, tools.config.max_attempts) is Action.PARK:
         _alarm(held, verdict, now, tools)
-    return _move(held, now, wanted, tools)
+    seen = tools.source.look(held.task)  # telling took its time: it may have gone to another meanwhile
+    if seen is None or claiming.is_lost(seen, held):
+        return _lost(seen or now, verdict, tools)
+    return Delivery(verdict, _move(held, seen, wanted, tools))
+
+
+def _told_before(held: Held, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -> str:
+    """Return the status that this claim has set already, "" where it has set none.
+
+    That the task stands there proves nothing: another may have done it. What we changed last tells, and where the
+    source remembers no change of the task, our comment, which comes before the status.
+    """
+    try:
+        changes = tools.source.history(now)
+    except SourceRefused:
+        changes = []
+    ours = next((change.new_status for change in changes if change.changed_by == held.agent_id), "")
+    if not changes and now.locked_by is None and _marker(held) in now.notes:
+        ours = now.status
+    return ours if ours in wanted else ""
+
+
+def _lost(now: Task, verdict: Verdict, tools: Tools) -> Delivery:
+    """Say that the task is not ours any more; the verdict's words keep how the work had ended."""
+    tools.ui.warning(f"Task {now.id} is held by {now.locked_by or 'nobody'} now; its work is kept")
+    if verdict.reason is Reason.LOST_CLAIM:
+        return Delivery(verdict)
+    words = f"{WORDS[Reason.LOST_CLAIM]}; until then: {verdict.reason}: {verdict.detail}"
+    return Delivery(replace(verdict, reason=Reason.LOST_CLAIM, detail=words))
 
 
 def _move(held: Held, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -> str:
@@ -57,28 +99,36 @@ def _move(held: Held, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -
     return ""
 
 
-def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
+def _comment(held: Held, verdict: Verdict, now: Task, tools: Tools, *, is_lost: bool) -> None:
     """Leave one comment per claim and attempt; its marker tells whether it is there already."""
-    marker = f"[agent-runner {held.claim[:CLAIM_LETTERS]}/{held.attempt}]"
-    if marker in now.notes:
+    if _marker(held) in now.notes:
         return
+    words = LEFT_ALONE.format(status=now.status, holder=now.locked_by or "nobody") if is_lost else ""
+    told = "\n\n".join(filter(None, [account(held, verdict, tools), words]))
     try:
-        tools.source.comment(now, f"{marker} {account(held, verdict, tools)}")
+        tools.source.comment(now, f"{_marker(held)} {told}")
         faults.reach("report.commented")
     except SourceRefused as error:
         tools.ui.warning(f"No comment on task {now.id}: {error}")
 
 
 def _alarm(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
+    """Publish one document per claim and attempt; the source looks for its marker first."""
     alarm = Alarm(
         title=f"Task {now.id} needs a person: {WORDS[verdict.reason]}",
         content=f"{now.title}\n\n{account(held, verdict, tools)}",
         mentions=(now.created_by,) if now.created_by else (),
+        marker=_marker(held),
     )
     try:
         tools.source.alarm(alarm)
+        faults.reach("report.alarmed")
     except SourceRefused as error:
         tools.ui.warning(f"No document about task {now.id}: {error}")
+
+
+def _marker(held: Held) -> str:
+    return f"[agent-runner {held.claim[:CLAIM_LETTERS]}/{held.attempt}]"
 
 
 def let_go(now: Task, tools: Tools) -> None:

@@ -11,6 +11,7 @@ runs/<task>-<claim>-<attempt>/   0700
   exit        how it ended: 256 bytes, PENDING until then
   cgroup      the directory of the agent's cgroup, where it has one
   stopped_for why the runner had it stopped, where it did
+  closed      there once its claim is over: nobody goes on with it
 ```
 """
 
@@ -30,6 +31,8 @@ JOURNAL = "journal.json"
 """The copy of the journal as it was when the run began."""
 TRANSCRIPT_BEFORE = "transcript_before"
 """How many bytes the session's transcript had when the run began: what follows is of this run."""
+CLOSED = "closed"
+"""There once the run's claim is over, so that a later claim of the task never takes the run for its own."""
 RECORD_BYTES = 256
 PENDING = b"PENDING".ljust(RECORD_BYTES - 1) + b"\n"
 

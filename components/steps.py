@@ -14,12 +14,12 @@ from dataclasses import replace
 
 from components import (
     attendance,
-    claiming,
     faults,
     handoff,
     history_entry,
     hook_payload,
     launch,
+    orphans,
     policy,
     process,
     proof,
@@ -27,16 +27,17 @@ from components import (
     reporting,
     safekeeping,
     spending,
+    taking,
     turn,
 )
-from components.errors import GitFailed, SourceRefused, TaskTaken, UnsafeName
+from components.errors import GitFailed, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
 from components.model import Held, Verdict
 from components.policy import Action
 from components.reason_words import WORDS, detail
 from components.run_directory import RunState
-from components.states import ExecutionStatus, Phase, Reason, TaskStatus
+from components.states import ExecutionStatus, Phase, Reason
 from components.tools import Tools
 
 HOOK_REASONS = {Decision.NO: Reason.HOOK_REJECTED, Decision.LATER: Reason.HOOK_POSTPONED}
@@ -45,45 +46,6 @@ HOOK_ANSWERS = (ASK_AGAIN, GO_ON, GIVE_BACK)
 ANSWER_SECONDS = 300.0
 RESTART_SECONDS = 1.0
 DELETED = "its run directory {run.path} was deleted; what it printed is lost, its work is kept"
-
-
-def claim(held: Held, tools: Tools) -> Held:
-    """Ask for the task's lock, unless it is ours already; the next step looks who got it."""
-    now = tools.source.look(held.task)
-    if now is None or not (claiming.is_ours(now, held) or claiming.is_free(now, held)):
-        tools.ui.warning(f"Task {held.task.id} is not free any more; leaving it alone")
-        return replace(held, phase=Phase.DONE)
-    if not claiming.is_ours(now, held):
-        faults.reach("claim.looked")
-        try:
-            tools.source.lock(now)
-            faults.reach("claim.locked")
-        except (TaskTaken, SourceRefused) as error:
-            tools.ui.info(f"No lock on task {now.id} ({error}); looking who has it")
-    return replace(held, phase=Phase.CLAIMED, task=now)
-
-
-def settle(held: Held, tools: Tools) -> Held:
-    """Let racing locks settle, believe only a second look, and say that the work begins.
-
-    A real server's lock is a read and then a write, so the last of several winners owns the task. A loser undoes
-    nothing: a status change by it would free the winner's lock.
-    """
-    if "atomic_lock" not in tools.source.capabilities():
-        tools.signals.wait(tools.config.settle)
-    now = tools.source.look(held.task)
-    if now is not None and claiming.is_ours(now, held) and claiming.is_moved_on(now, held):
-        tools.ui.warning(f"Task {now.id} was done by another in the meantime; giving its lock back")
-        reporting.let_go(now, tools)
-        return replace(held, phase=Phase.DONE)
-    if now is not None and claiming.is_ours(now, held) and now.status not in claiming.AT_WORK:
-        now = tools.source.set_status(now, TaskStatus.UNDER_WORK)
-        faults.reach("settle.begun")
-    if now is None or not claiming.is_ours(now, held):
-        tools.ui.warning(f"Task {held.task.id} went to {now.locked_by if now else 'nobody'}; leaving it alone")
-        return replace(held, phase=Phase.DONE)
-    tools.ui.info(f"Task status updated to: {now.status}")
-    return replace(held, phase=Phase.ANNOUNCED, task=now)
 
 
 def announce(held: Held, tools: Tools) -> Held:
@@ -178,7 +140,10 @@ def report(held: Held, tools: Tools) -> Held:
             handoff.record(held.task, held.workspace)
         except GitFailed as error:
             tools.ui.warning(f"Where the work stands could not be noted: {error}")
-    return replace(held, phase=Phase.REPORTED, reported=reporting.deliver(held, tools))
+    told = reporting.deliver(held, tools)
+    if not told.is_gone:
+        orphans.close(held, tools)
+    return replace(held, phase=Phase.REPORTED, reported=told.status, verdict=told.verdict)
 
 
 def debrief(held: Held, tools: Tools) -> Held:
@@ -219,8 +184,8 @@ def hooks_say(moment: Moment, held: Held, tools: Tools) -> HookOutcome:
 Step = Callable[[Held, Tools], Held]
 
 STEPS: Mapping[Phase, Step] = {
-    Phase.CLAIMING: claim,
-    Phase.CLAIMED: settle,
+    Phase.CLAIMING: taking.claim,
+    Phase.CLAIMED: taking.settle,
     Phase.ANNOUNCED: announce,
     Phase.PREPARING: prepare,
     Phase.SPAWNING: spawn,

@@ -132,7 +132,7 @@ class Worker:
         except StateCorrupt as error:
             self._tools.ui.error(str(error))
             held = None
-        if held is None and not self._knows_orphans:
+        if held is None and not (self._knows_orphans and self._tools.presence.is_alone):
             held = self._orphan()
         if held is not None and not is_told:
             taking_up.tell(held, self._tools.ui)

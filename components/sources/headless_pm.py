@@ -7,14 +7,16 @@ whoever asks for a lock looks afterwards, and a look goes through lists where th
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
 from components import pm_wire
-from components.errors import SourceUnavailable, TaskTaken, UnsafeName
+from components.errors import SourceRefused, SourceUnavailable, TaskTaken, UnsafeName
 from components.http import Request
 from components.http_deadline import WaitForAnswer
 from components.model import Task
+from components.pm_absence import PmAbsence
 from components.pm_api import API, PmApi, data_of
 from components.pm_lists import PmLists
 from components.pm_names import PmNames
@@ -24,6 +26,8 @@ from components.states import Level, Role, TaskStatus
 logger = logging.getLogger(__name__)
 
 HISTORY_LENGTH = 500
+DOCUMENTS_LENGTH = 100
+ALARM = "critical_issue"
 TITLE_LIMIT = 200
 TEXT_LIMIT = 50_000
 WARNED_LIMIT = 1_000
@@ -51,6 +55,7 @@ class HeadlessPm:
             url, api_key, agent_id, role, level, timeout=timeout, wait=wait, wait_for_answer=wait_for_answer
         )
         self._lists = PmLists(self._api)
+        self._absence = PmAbsence(time.monotonic)
         self._names = PmNames(self._api)
         self._agent_id = agent_id
         self._role = role
@@ -95,18 +100,25 @@ class HeadlessPm:
         return last is not None and last.changed_by == self._agent_id
 
     def look(self, task: Task) -> Task | None:
-        """Return the task as it is now, or None when it is gone or its id was given to another task."""
+        """Return the task as it is now, or None when it is gone, not just missed, or its id was given to another."""
         if "get_task" in self.capabilities():
             request = Request("GET", f"{API}/tasks/{_id(task)}")
             answer = self._api.ask(request)
-            if answer.status == 404:
-                return None
-            if answer.status != 405:
+            if not self._api.has_no_such_path(answer):
+                if answer.status == 404:
+                    self._api.check_absence(request, answer)
+                    return None
                 return _same(task, self._api.read(request, answer, self._api.parse_task))
             self._capabilities = None  # an original server stands at the address now
+        return self._listed(task)
+
+    def _listed(self, task: Task) -> Task | None:
         row = self._lists.find(task)
         if row is None:
-            return None
+            if self._absence.is_believed(task):
+                return None
+            raise SourceUnavailable(f"{self._api.url}: no list shows task {task.id} now; looking again to be sure")
+        self._absence.end(task)
         try:
             return _same(task, self._api.parse_task(row))
         except ValueError as error:
@@ -156,14 +168,29 @@ class HeadlessPm:
         return self._api.get("/changelog", limit, lambda data: pm_wire.parse_changes(data, task))
 
     def alarm(self, alarm: Alarm) -> None:
-        """Publish a critical issue; it begins with the names of whom the server shall tell."""
+        """Publish a critical issue that begins with the names of whom the server shall tell, and with its marker.
+
+        One of ours that has the marker is there already. A list that the server refuses to show hides none for ever.
+        """
+        if alarm.marker and self._is_published(alarm.marker):
+            return
         mentions = " ".join(f"@{name}" for name in alarm.mentions)
+        content = "\n\n".join(filter(None, [mentions, alarm.marker, alarm.content]))
         body = {
-            "doc_type": "critical_issue",
+            "doc_type": ALARM,
             "title": pm_wire.one_line(alarm.title, TITLE_LIMIT),
-            "content": pm_wire.outgoing(f"{mentions}\n\n{alarm.content}" if mentions else alarm.content, TEXT_LIMIT),
+            "content": pm_wire.outgoing(content, TEXT_LIMIT),
         }
         self._api.read(*self._api.act("POST", "/documents", body, actor="author_id"), pm_wire.accept)
+
+    def _is_published(self, marker: str) -> bool:
+        query = {"doc_type": ALARM, "author_id": self._agent_id, "limit": str(DOCUMENTS_LENGTH)}
+        try:
+            rows = self._api.get("/documents", query, pm_wire.parse_rows)
+        except SourceRefused as error:
+            logger.warning("%s", error)
+            return False
+        return any(marker in str(row.get("content")) for row in rows)
 
     def capabilities(self) -> frozenset[str]:
         """Return what the server offers beyond the original, which offers nothing; asked once per registration."""

@@ -143,11 +143,29 @@ def test_a_task_without_role_and_time_as_an_old_lock_file_has_it_is_found(pm: Pm
     assert client().look(Task(task.id, "")) == task
 
 
-def test_a_deleted_task_is_gone(pm: PmServer, client: Client) -> None:
+def test_a_deleted_task_is_gone_at_once_only_where_the_server_says_so(pm: PmServer, client: Client) -> None:
+    """Defect: one look at lists that do not show it was believed."""
     task = made(pm)
+    source = client()
     pm.api.call("DELETE", f"/tasks/{task.id}", agent_id="pm_1")
 
-    assert client().look(task) is None
+    if "get_task" in source.capabilities():
+        assert source.look(task) is None
+    else:
+        with pytest.raises(SourceUnavailable, match=f"no list shows task {task.id} now"):
+            source.look(task)
+
+
+@pytest.mark.parametrize("server", ["ours"], indirect=True)
+def test_a_page_of_a_proxy_does_not_make_a_task_gone(pm: PmServer, client: Client) -> None:
+    task = made(pm)
+    source = client()
+    pm.api.fault("reply", on="task", status=404, body="<html>Not Found</html>", content_type="text/html")
+
+    with pytest.raises(SourceUnavailable, match="404"):
+        source.look(task)
+
+    assert source.look(task) == task
 
 
 def test_a_later_task_with_the_same_id_is_not_taken_for_ours(pm: PmServer, client: Client) -> None:
@@ -274,6 +292,24 @@ def test_an_alarm_reaches_those_it_mentions_however_long_it_is(pm: PmServer, cli
     assert sorted(document["mentions"]) == ["pm_1", "qa_1"]
     assert document["title"].startswith("Task 3 is stuck xxx")
     assert (len(document["title"]), len(document["content"])) == (200, 50_000)
+
+
+def test_an_alarm_is_published_once_however_often_its_answer_is_lost(pm: PmServer, client: Client) -> None:
+    """Defect: it was published blindly, once for every time that the report was tried."""
+    source = client()
+    before = len(pm.api.get("/documents", author_id="dev_1").json())
+    alarm = Alarm("Task 3 is stuck", "It needs a person.", ("pm_1",), marker="[agent-runner 0a1b2c3d/1]")
+    pm.api.fault("drop_response", on="documents", after=1)
+
+    with pytest.raises(SourceUnavailable):
+        source.alarm(alarm)
+    source.alarm(alarm)
+    source.alarm(alarm)
+
+    documents = pm.api.get("/documents", author_id="dev_1").json()[: -before or None]
+    assert [document["title"] for document in documents] == ["Task 3 is stuck"]
+    source.alarm(Alarm("Another", "", marker="[agent-runner 0a1b2c3d/2]"))
+    assert len(pm.api.get("/documents", author_id="dev_1").json()) == before + 2
 
 
 def test_an_unlock_is_asked_for_only_where_it_is_offered(pm: PmServer, client: Client) -> None:

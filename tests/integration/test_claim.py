@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -176,3 +177,83 @@ def test_a_lock_that_comes_after_another_did_the_task_is_given_back(tmp_path: Pa
             assert one.starts() == 0
         finally:
             one.close()
+
+
+def test_a_lock_that_the_server_forgot_while_the_agent_works_is_taken_again(one: Runner, pm: PmServer) -> None:
+    """Nobody else is offered such a task; without a lock it would be anybody's who sets its status."""
+    one.env["AGENT_COMMAND"] += " wait"
+    task = pm.api.task("Forgotten lock")
+    daemon = one.start("--single-task", HEADLESS_PM_HEARTBEAT_INTERVAL="0.3")
+    until(lambda: one.starts() and one.journal_is("RUNNING"), "the agent at work")
+    pm.api.call("DELETE", "/agents/dev_1", requester_agent_id="pm_1")
+    forgotten = pm.api.look(task["id"])
+    assert (forgotten["status"], one.starts()) == ("under_work", 1)
+
+    until(lambda: pm.api.look(task["id"])["locked_by"] == "dev_1", "the lock to be taken again")
+
+    one.open_gate()
+    assert daemon.wait(30) == 0
+    assert pm.api.look(task["id"])["status"] == "dev_done"
+    assert one.starts() == 1
+
+
+def test_a_status_is_not_set_when_the_task_goes_to_another_while_the_comment_is_left(one: Runner, pm: PmServer) -> None:
+    """Defect: there was no look between the comment and the status, which freed the other's lock."""
+    task = pm.api.task("Contested")
+    daemon = one.start("--single-task", AGENT_RUNNER_FAULT="report.commented:1*stop->off")
+    until(lambda: is_stopped(daemon), "the comment to be left")
+    pm.api.register("rival")
+    pm.api.status(task["id"], "pm_1", "created")
+    pm.api.lock(task["id"], "rival")
+    pm.api.status(task["id"], "rival", "under_work")
+
+    resume(daemon)
+
+    assert daemon.wait(30) == 1
+    now = pm.api.look(task["id"])
+    assert (now["status"], now["locked_by"]) == ("under_work", "rival")
+    assert changed_by(pm, "dev_1") == ["under_work"]
+
+
+def test_a_task_that_another_brought_to_where_we_want_it_is_not_our_success(
+    one: Runner, pm: PmServer, tmp_path: Path
+) -> None:
+    """Defect: the status alone was taken for our own report: no comment, and a success for the hooks."""
+    one.env["AGENT_COMMAND"] += " wait"
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "post_task.py").write_text(f"import sys\nopen({str(tmp_path / 'told')!r}, 'w').write(sys.stdin.read())\n")
+    task = pm.api.task("Superseded")
+    daemon = one.start("--single-task", "--hooks-dir", str(hooks))
+    until(lambda: one.starts() and one.journal_is("RUNNING"), "the agent at work")
+    pm.api.register("rival")
+    pm.api.status(task["id"], "pm_1", "created")
+    pm.api.lock(task["id"], "rival")
+    for status in ("under_work", "dev_done"):
+        pm.api.status(task["id"], "rival", status)
+
+    one.open_gate()
+
+    assert daemon.wait(30) == 1
+    assert changed_by(pm, "dev_1") == ["under_work"]
+    notes = pm.api.look(task["id"])["notes"]
+    assert "its status is left alone, and this work is kept" in notes
+    assert "lost_claim" in json.dumps(json.loads((tmp_path / "told").read_text()))
+
+
+def test_a_report_that_arrived_is_ours_also_when_qa_has_the_task_by_then(one: Runner, pm: PmServer) -> None:
+    """The daemon is killed between the status and its journal; QA is quicker than the next start."""
+    task = pm.api.task("Done")
+    one.run("--single-task", AGENT_RUNNER_FAULT="report.moved:kill")
+    assert one.journal_is("EXITED")
+    pm.api.register("qa_1", "qa")
+    pm.api.lock(task["id"], "qa_1")
+    pm.api.status(task["id"], "qa_1", "under_work")
+
+    ended = one.run("--single-task")
+
+    assert ended.returncode == 0, ended.stdout
+    assert "Task status is already: dev_done" in ended.stdout
+    now = pm.api.look(task["id"])
+    assert (now["status"], now["locked_by"]) == ("under_work", "qa_1")
+    assert changed_by(pm, "dev_1") == ["dev_done", "under_work"], "newest first"

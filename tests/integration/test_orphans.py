@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from components import journal_format
+from components.run_directory import JOURNAL
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner
 from tests.waiting import until
@@ -230,3 +234,129 @@ def test_whatever_stands_where_the_journal_should_is_set_aside(one: Runner, pm: 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert len(list(lock.parent.glob("*.bad-*"))) == 1
     assert is_done(pm, task)
+
+
+def sent_back(one: Runner, pm: PmServer) -> dict[str, Any]:
+    """Make a task that was done here, and that QA rejected."""
+    task = pm.api.task("Sent back", complexity="major")
+    one.open_gate()
+    assert one.run("--single-task").returncode == 0
+    pm.api.register("qa_1", "qa")
+    for status in ("under_work", "created"):
+        pm.api.status(task["id"], "qa_1", status)
+    return task
+
+
+@pytest.mark.parametrize("loss", ["lost", "corrupt"])
+def test_what_an_earlier_claim_brought_is_not_told_as_the_result_of_this_one(
+    one: Runner, pm: PmServer, loss: str
+) -> None:
+    """Defect: with the journal gone before the run, the earlier claim's run was gone on with, and reported again."""
+    task = sent_back(one, pm)
+    one.run("--single-task", AGENT_RUNNER_FAULT="after.ANNOUNCED:kill")
+    assert one.journal_is("ANNOUNCED")
+    lock = one.home / "locks" / "agent-dev_1.lock"
+    if loss == "lost":
+        lock.unlink()
+    else:
+        lock.write_bytes(lock.read_bytes()[:100])
+
+    ended = one.run("--max-tasks", "1", HEADLESS_PM_HEARTBEAT_INTERVAL="0.3")
+
+    assert ended.returncode == 0, ended.stdout
+    assert one.starts() == 2
+    assert is_done(pm, task)
+
+
+def test_which_claim_is_the_last_one_is_not_told_by_a_clock(one: Runner, pm: PmServer) -> None:
+    """Defect: after a step of the clock the earlier claim's run was taken, and done told while an agent was at work."""
+    task = sent_back(one, pm)
+    [earlier] = one.runs()
+    copy = earlier.path / JOURNAL
+    copy.write_bytes(journal_format.dump(replace(journal_format.parse(copy.read_bytes()), locked_at="2036-01-01")))
+    one.ledger_file.with_name("ledger.gate").unlink()
+    first = one.start("--single-task")
+    until(lambda: one.starts() == 2 and one.journal_is("RUNNING"), "the second agent at work")
+    one.kill(first)
+    (one.home / "locks" / "agent-dev_1.lock").unlink()
+
+    second = one.start("--single-task")
+    until(lambda: one.journal_is("RUNNING"), "the recovery")
+
+    held = one.journal()
+    assert held is not None and one.runs()[-1].name == held.run != earlier.name
+    one.open_gate()
+    assert second.wait(30) == 0
+    assert one.starts() == 2
+    assert is_done(pm, task)
+
+
+def test_of_several_attempts_the_last_one_is_gone_on_with(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Second attempt")
+    first = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+    os.kill(int(one.ledger()[0][3]), signal.SIGKILL)
+    until(lambda: one.starts() == 2 and one.journal_is("RUNNING"), "the second attempt at work")
+    one.kill(first)
+    (one.home / "locks" / "agent-dev_1.lock").unlink()
+
+    second = one.start("--single-task")
+    until(lambda: one.said("Recovering previously locked task..."), "the recovery")
+    one.open_gate()
+
+    assert second.wait(30) == 0
+    assert one.said("phase RUNNING, attempt 2, locked"), "the first attempt is judged already"
+    assert one.starts() == 2
+    assert is_done(pm, task)
+
+
+def empty_lists(pm: PmServer) -> None:
+    pm.api.fault("reply", on="list", status=200, body="[]", content_type="application/json", times=100_000)
+
+
+def test_a_report_waits_while_the_server_shows_no_task_at_all(one: Runner, pm: PmServer) -> None:
+    """Defect: one empty list made the task gone; its verdict was dropped, and it stayed locked for ever."""
+    task = pm.api.task("Out of sight")
+    daemon = one.start("--single-task")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+    empty_lists(pm)
+    one.open_gate()
+    until(lambda: one.said("looking again to be sure"), "a look that misses the task")
+    pm.api.forgive()
+
+    assert daemon.wait(30) == 0
+    assert is_done(pm, task)
+
+
+def test_an_agent_is_not_stopped_while_the_server_shows_no_task_at_all(one: Runner, pm: PmServer) -> None:
+    task = pm.api.task("Out of sight")
+    daemon = one.start("--single-task", HEADLESS_PM_HEARTBEAT_INTERVAL="0.2")
+    until(lambda: one.starts() == 1 and one.journal_is("RUNNING"), "the agent at work")
+    empty_lists(pm)
+
+    def struck() -> int:
+        return int(pm.api.call("GET", "//_faults").json()["struck"])
+
+    until(lambda: struck() > 40, "some looks")
+    pm.api.forgive()
+    one.open_gate()
+
+    assert daemon.wait(30) == 0
+    assert one.starts() == 1
+    assert is_done(pm, task)
+
+
+def test_a_person_is_called_once_however_often_the_report_is_tried(one: Runner, pm: PmServer) -> None:
+    """Defect: each try published the alarm again, and so did each lost answer."""
+    one.env["AGENT_COMMAND"] += " fail"
+    one.open_gate()
+    task = pm.api.task("Fails")
+    pm.api.fault("drop_response", on="documents", after=1)
+    pm.api.fault("reply", on="status", status=500, times=2, after=1)
+
+    assert one.run("--single-task", HEADLESS_PM_MAX_ATTEMPTS="1").returncode == 1
+
+    assert pm.api.look(task["id"])["status"] == "pending"
+    documents = pm.api.get("/documents", doc_type="critical_issue").json()
+    assert [document["author_id"] for document in documents] == ["dev_1"]
+    assert pm.api.look(task["id"])["notes"].count("[agent-runner ") == 1
