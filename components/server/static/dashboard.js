@@ -1,6 +1,6 @@
 // Begins: signs in, shows the page of the address, keeps it true.
 
-import { get, signals } from "/static/api.js";
+import { get, keepToken, signals, token } from "/static/api.js";
 import { costsPage } from "/static/costs_page.js";
 import { announce, button, h } from "/static/dom.js";
 import { executionPage } from "/static/execution_page.js";
@@ -52,7 +52,8 @@ const show = (isFirst) => {
   page = make(body, new URLSearchParams(query), match[1], title);
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.getAttribute("href") === `#${path || "/"}`;
-    if (isHere) link.setAttribute("aria-current", "page");
+    const isAbove = match[1] && link.getAttribute("href") === "#/history";
+    if (isHere || isAbove) link.setAttribute("aria-current", isHere ? "page" : "true");
     else link.removeAttribute("aria-current");
   }
   if (!isFirst) {
@@ -104,6 +105,11 @@ const begin = async () => {
   } catch (problem) {
     if (problem.status === 401) return;
   }
+  enter();
+};
+
+const enter = () => {
+  document.getElementById("sign-out").hidden = !token();
   followNews();
   show(true);
 };
@@ -111,6 +117,7 @@ const begin = async () => {
 main.append(heading, trouble, body);
 document.getElementById("new-task").addEventListener("click", doing(newTask));
 document.getElementById("theme").addEventListener("click", () => announce(`${window.switchTheme()} colours`));
+document.getElementById("sign-out").addEventListener("click", () => { keepToken(""); location.reload(); });
 addEventListener("hashchange", () => show());
 document.addEventListener("visibilitychange", () => { if (!document.hidden && page) plan(0); });
 signals.addEventListener("news", () => { if (page) plan(Math.max(AFTER_NEWS, AT_MOST_EVERY - (Date.now() - last))); });
@@ -118,7 +125,7 @@ signals.addEventListener("connection", (event) => connected(event.detail));
 signals.addEventListener("signed-out", () => {
   stopNews();
   clearTimeout(timer);
-  signIn(() => { followNews(); show(true); });
+  signIn(enter);
 });
 keepTime();
 begin();

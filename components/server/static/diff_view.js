@@ -60,7 +60,7 @@ const fileView = (file, isOpen) => {
   const place = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Lines of ${file.path}` });
   const fill = () => { if (!place.hasChildNodes()) place.append(...rows(file).filter(Boolean)); };
   const view = h("details", { class: "file", open: isOpen, ontoggle: () => view.open && fill() },
-    h("summary", {},
+    h("summary", { "data-key": file.path },
       h("span", { class: "path" }, file.path),
       file.notes.length ? h("span", { class: "muted" }, file.notes[0]) : "",
       h("span", { class: "size" },

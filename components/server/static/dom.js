@@ -45,10 +45,14 @@ export const icon = (name) =>
 export const button = (text, onclick, { kind = "", sign = "", ...more } = {}) =>
   h("button", { type: "button", class: `button ${kind}`, onclick, ...more }, sign && icon(sign), h("span", {}, text));
 
-/** Replace what an element holds, and keep the focus where it was: on the element with the same `data-key`. */
+const folds = (place) => [...place.querySelectorAll("details > summary[data-key]")].map((one) => [one.dataset.key, one.parentElement]);
+
+/** Replace what an element holds; by their `data-key` the focus stays where it was, and what was open stays open. */
 export const put = (place, ...children) => {
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : "";
+  const wasOpen = new Map(folds(place).map(([key, one]) => [key, one.open]));
   place.replaceChildren(...children.flat(Infinity).filter(Boolean));
+  for (const [key, one] of folds(place)) if (wasOpen.has(key)) one.open = wasOpen.get(key);
   if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 };
 

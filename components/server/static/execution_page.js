@@ -62,7 +62,7 @@ export const executionPage = (place, _, id, title) => {
   const begin = (one) => {
     log = new Log(one.id, { ended: () => { clearTimeout(refreshing); refreshing = setTimeout(doing(refresh), 700); } });
     const panes = tabs("Execution", [["Output", log.element], ["Changes", places.changes], ["Checks", places.checks]], () => log.toEnd());
-    place.append(h("p", {}, h("a", { href: "#/history", class: "back" }, "History")), places.head,
+    place.append(places.head,
       h("div", { class: "split execution" }, h("div", { class: "panel" }, panes), h("aside", { "aria-label": "Facts" }, section("Facts", "", places.facts), section("Timeline", "", places.timeline))));
     isDrawn = true;
   };

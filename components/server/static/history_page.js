@@ -22,7 +22,7 @@ const filters = (given, projects) =>
     field("role", "Role", choice("role", [["", "all roles"], ...ROLES.map((one) => [one, words(one)])], given.get("role") || "")),
     field("age", "Begun", choice("age", AGES, given.get("age") || "")),
     h("fieldset", { class: "field states" }, h("legend", {}, "State"), STATES.map((one) =>
-      h("label", { class: "chip" }, h("input", { type: "checkbox", name: "status", value: one, checked: given.getAll("status").includes(one) }), h("span", {}, one, h("span", { class: "number", "data-count": one }))))));
+      h("label", { class: "chip" }, h("input", { type: "checkbox", name: "status", value: one, checked: given.getAll("status").includes(one) }), h("span", {}, one, " ", h("span", { class: "number", "data-count": one }))))));
 
 const COLUMNS = [
   ["Execution", (one) => h("div", {}, executionLink(one.id, one.title, { "data-key": one.id, class: "strong" }), one.error && !["succeeded"].includes(one.status) && h("p", { class: "muted clamp" }, one.error)), "grow"],

@@ -38,7 +38,8 @@ export class Connection {
   close() {
     this.isClosed = true;
     clearTimeout(this.timer);
-    this.socket.close();
+    if (this.socket.readyState === WebSocket.CONNECTING) this.socket.onopen = () => this.socket.close();
+    else this.socket.close();
   }
 }
 

@@ -32,7 +32,7 @@ export const section = (title, aside, ...children) => {
 export const table = (caption, columns, rows) =>
   h("table", { class: "list" },
     h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name)))),
+    h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name || h("span", { class: "unseen" }, "Actions"))))),
     h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([name, cell, kind]) => h("td", { class: kind, "data-label": name }, cell(row)))))));
 
 /** Draw something anew only where what it shows has changed, so that focus and selection stay. */

@@ -35,7 +35,7 @@ const card = (task, refresh) =>
 
 const column = (tasks, counts, [status, name, text], refresh) =>
   h("section", { class: "column", "aria-labelledby": `column-${status}` },
-    h("h2", { id: `column-${status}` }, name, h("span", { class: "number" }, count(counts[status]))),
+    h("h2", { id: `column-${status}` }, name, " ", h("span", { class: "number" }, count(counts[status]))),
     tasks.length ? h("ul", { class: "cards" }, tasks.map((one) => card(one, refresh))) : empty("", text));
 
 /** The board of tasks. */
