@@ -6,6 +6,7 @@ new key, or a new log-in, is another account and free to try.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -38,7 +39,7 @@ def place(tools: Tools, told: float, reason: Reason) -> float:
     durable.make_directory(path.parent)
     with durable.locked(path.with_suffix(".flock")):
         times = int(_read(path).get("times", 0))
-        ends = max(until(tools), policy.wait_until(told, times, time.time()))
+        ends = max(until(tools), policy.hold_ends(reason, told, times, time.time()))
         data = {"until": ends, "reason": reason.value, "times": times + 1, "agent_id": tools.config.agent_id}
         durable.write(path, json.dumps(data).encode())
     return ends
@@ -53,10 +54,22 @@ def lift(tools: Tools) -> None:
 
 
 def until(tools: Tools) -> float:
-    """Return until when the account is on hold, in seconds since 1970; 0 where it is not, or where the clock is off."""
-    told = _read(path_of(tools)).get("until", 0.0)
+    """Return until when the account is on hold, in seconds since 1970; 0 where it is not, or where the clock is off.
+
+    A single task is for a person who has just mended the credentials: only a limit holds it.
+    """
+    path = path_of(tools)
+    if tools.config.single_task and _is_for_credentials(path):
+        return 0.0
+    told = _read(path).get("until", 0.0)
     now = time.time()
     return float(told) if now < told <= now + policy.LONGEST_WAIT_SECONDS else 0.0
+
+
+def _is_for_credentials(path: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return json.loads(path.read_bytes())["reason"] in policy.CREDENTIALS_HOLD_SECONDS
+    return False
 
 
 def path_of(tools: Tools) -> Path:

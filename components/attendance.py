@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 from components import (
+    cancelling,
     claiming,
     durable,
     limit_words,
@@ -60,6 +61,8 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
     told = Intent.RUN
     with durable.locked(run.path / "watched"), tools.ui.elapsed(f"Task {held.task.id}: the agent works"):
         claim_watch.begin()
+        if cancelling.is_asked(tools.config.home, held.claim):
+            cancelling.stop(run)
         while run.state() is RunState.ALIVE:
             _wait_a_while(run, tools, pulses)
             if tools.signals.intent is Intent.LEAVE:

@@ -76,8 +76,11 @@ class ClaudeListener:
         )
 
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
-        """Return what the last `result` message says; the exit code says nothing that it does not."""
-        del exit_record
+        """Return what the last `result` message says; the exit code says nothing that it does not.
+
+        After a result the CLI waits for its background commands, and goes on when they end: where it was ended
+        before that, the result was not its last word.
+        """
         told = self._results.told()
         if told is None:
             return None
@@ -89,7 +92,7 @@ class ClaudeListener:
             cost_usd=told.cost_usd + self._estimated_usd,
             error=self._error,
             wait_until=self._wait_until,
-            is_unfinished=self._has_begun,
+            is_unfinished=self._has_begun or (bool(self._background) and not _ended_by_itself(exit_record)),
         )
 
     def _hear_answer(self, line: bytes, subtype: bytes, message: Message) -> None:
@@ -188,3 +191,8 @@ class ClaudeListener:
         del subtype
         info = mapping((message or claude_messages.parse(line)).get("rate_limit_info"))
         self._wait_until = claude_results.reset_time(info)
+
+
+def _ended_by_itself(record: ExitRecord | None) -> bool:
+    """Did the CLI end when it had nothing more to do?"""
+    return record is not None and record.why is None and record.exit_code == 0

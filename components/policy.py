@@ -14,6 +14,8 @@ UNUSABLE_SESSION = re.compile(r"No conversation found with session ID|Session ID
 """What the agent says on its error output, and nothing else, where its session cannot be used by this id."""
 BACKOFF_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 900.0
+CREDENTIALS_HOLD_SECONDS: dict[Reason, float] = {Reason.AUTH_FAILED: 3600.0, Reason.NO_CREDIT: 900.0}
+CREDENTIALS_HOLD_CAP_SECONDS = 8 * 3600.0
 LONGEST_WAIT_SECONDS = 8 * 86400.0
 """Limits by the week end within a week; what is said to end later was misread."""
 
@@ -245,6 +247,17 @@ def wait_until(told: float, waits: int, now: float) -> float:
     """
     known = told if now < told <= now + LONGEST_WAIT_SECONDS else 0.0
     return known or now + backoff(waits + 1)
+
+
+def hold_ends(reason: Reason, told: float, times: int, now: float) -> float:
+    """Return until when all agents of an account are to wait, in seconds since 1970; `times` holds came before it.
+
+    Credentials do not mend themselves: whoever goes on asking with them only takes one task after the other out of
+    the queue. New ones are another account, and free at once.
+    """
+    if reason in CREDENTIALS_HOLD_SECONDS:
+        return now + min(CREDENTIALS_HOLD_SECONDS[reason] * 2.0 ** min(times, 10), CREDENTIALS_HOLD_CAP_SECONDS)
+    return wait_until(told, times, now)
 
 
 def backoff(times: int) -> float:

@@ -101,8 +101,13 @@ class TaskRunner:
 
 def _ended_before_it_began(held: Held, tools: Tools) -> Reason | None:
     """Return why an attempt is not to begin, if somebody wants that."""
-    if held.phase not in NOT_BEGUN:
+    if held.phase not in NOT_BEGUN or (held.phase is Phase.SPAWNING and _is_begun(held, tools)):
         return None
     if cancelling.is_asked(tools.config.home, held.claim):
         return Reason.CANCELLED
     return Reason.RUNNER_STOPPED if tools.signals.intent is Intent.STOP else None
+
+
+def _is_begun(held: Held, tools: Tools) -> bool:
+    """Has the agent of this attempt been started, though the journal does not say so yet?"""
+    return tools.run_of(held).state() is not RunState.NEVER_RAN

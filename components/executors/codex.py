@@ -100,8 +100,10 @@ class CodexListener:
             case ("turn", _, state):
                 self._hear_turn(state, event)
             case ("item", _, state):
+                self._has_begun = True
                 self._hear_item(state, mapping(event.get("item")))
             case ("error", _, _):
+                self._has_begun = True
                 self._failure = text(event.get("message"))
 
     def progress(self) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from components.model import AgentResult, AgentRun, Command, ExitRecord, Progres
 
 LAST_WORDS = 4000
 BY_EXIT_CODE = "exit_code"
+ERROR_PAGE = re.compile(r"<(?:!doctype html|html|\?xml)\b", re.IGNORECASE)
+"""What a proxy says in the place of a service; no agent ends its work with a page."""
 NOT_FOUND = 127
 
 
@@ -58,11 +61,13 @@ class LastWords:
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
         """Return the exit code as a result, with the last lines it printed.
 
-        None when nobody saw the exit code, and for 127: there the program could not be started at all.
+        None when nobody saw the exit code, for 127 (there the program could not be started at all), and for one that
+        was made to end: how it takes that says nothing of the task.
         """
-        if exit_record is None or exit_record.exit_code in (None, NOT_FOUND):
+        if exit_record is None or exit_record.why is not None or exit_record.exit_code in (None, NOT_FOUND):
             return None
-        return AgentResult(is_error=exit_record.exit_code != 0, text=self._said(), subtype=BY_EXIT_CODE)
+        has_failed = exit_record.exit_code != 0 or ERROR_PAGE.match(self._said()) is not None
+        return AgentResult(is_error=has_failed, text=self._said(), subtype=BY_EXIT_CODE)
 
     def _said(self) -> str:
         return self._text.decode(errors="replace").strip()

@@ -105,6 +105,12 @@ def test_r14_the_backoff_doubles_and_is_capped() -> None:
     [
         ("All good.\nQA: PASSED", Reason.SUCCEEDED),
         ("QA: PASSED\nOn a second look:\nQA: REJECTED - the total is wrong", Reason.REJECTED),
+        ("QA: REJECTED - crash\n\nAfter the fix the line should read\nQA: PASSED", Reason.NO_VERDICT),
+        ("3 tests fail.\n\nIf they were fixed I would say:\n> QA: PASSED", Reason.NO_VERDICT),
+        ("QA: PASSED \u2705", Reason.SUCCEEDED),
+        ('{"verdict": "FAILED", "checks": {"lint": {"verdict": "PASSED"}}}', Reason.REJECTED),
+        ('{"tests": {"verdict": "PASSED"}, "overall": "fail"}', Reason.NO_VERDICT),
+        ('{"verdict": "passed"} is what I would say', Reason.NO_VERDICT),
         ('```json\n{"verdict": "rejected", "why": "the total is wrong"}\n```', Reason.REJECTED),
         ('{"verdict": "passed"}', Reason.SUCCEEDED),
         ("It looks good to me.", Reason.NO_VERDICT),
@@ -126,3 +132,9 @@ def test_a_wait_that_was_misread_is_no_wait() -> None:
 def test_an_overloaded_service_is_not_the_tasks_fault() -> None:
     assert policy.action(Reason.OVERLOADED, 1, 3) is Action.RETRY
     assert policy.action(Reason.OVERLOADED, 3, 3) is Action.GIVE_BACK
+
+
+def test_credentials_are_not_asked_again_soon_and_a_limit_is() -> None:
+    assert policy.hold_ends(Reason.AUTH_FAILED, 0.0, 0, now=0.0) == 3600
+    assert policy.hold_ends(Reason.AUTH_FAILED, 0.0, 9, now=0.0) == 8 * 3600
+    assert policy.hold_ends(Reason.RATE_LIMITED, 0.0, 0, now=0.0) == 30
