@@ -172,9 +172,10 @@ def model_of(held: Held, run: Run | None) -> str:
 
 def _typed(home: Path) -> Iterator[AtWork]:
     """Yield the typed tasks that have neither a journal nor an end: they wait for their turn, or nobody starts them."""
+    tasks = os.path.join(home, typed_task.DIRECTORY)  # noqa: PTH118 - text: there may be ten thousand
     for claim in typed_task.claims(home):
-        directory = os.path.join(home, typed_task.DIRECTORY, claim)  # noqa: PTH118 - there may be ten thousand
-        if os.path.exists(os.path.join(directory, "verdict.json")):  # noqa: PTH110, PTH118
+        directory = f"{tasks}/{claim}"
+        if os.path.exists(f"{directory}/verdict.json"):  # noqa: PTH110
             continue
         try:
             typed = typed_task.load(home, claim)

@@ -108,7 +108,7 @@ def try_lock(path: Path) -> int | None:
     return fd
 
 
-def is_held(path: Path) -> bool:
+def is_held(path: Path | str) -> bool:
     """Does somebody hold the lock of this file? One that is not there is held by nobody. Raises OSError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

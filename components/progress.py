@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,8 +34,8 @@ def estimate(elapsed: float, durations: Iterable[float]) -> Estimate:
     past = [seconds for seconds in durations if seconds > 0]
     if len(past) < LEAST or elapsed < 0:
         return UNKNOWN
-    longer = [seconds for seconds in past if seconds > elapsed]
+    longer = sorted(seconds for seconds in past if seconds > elapsed)
     if not longer:
         return Estimate(is_late=True)
-    whole = statistics.median(longer)
+    whole = (longer[(len(longer) - 1) // 2] + longer[len(longer) // 2]) / 2
     return Estimate(min(elapsed / whole, MOST), whole - elapsed)

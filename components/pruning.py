@@ -46,7 +46,7 @@ class Remains:
 
     short_id: str
     task_id: str
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
     at: float
     size: int = 0
 
@@ -85,11 +85,11 @@ def carry_out(home: Path, planned: Plan) -> list[Remains]:
     removed = durable.make_directory(home / REMOVED)
     _delete(removed)
     gone = []
-    in_hand = {held.claim[:SHORT] for _, held in execution_names.journals(home)}
+    kept = {claim[:SHORT] for claim in in_hand(home)}
     for one in planned.going:
-        if one.short_id not in in_hand and not any(_is_alive(path) for path in one.paths) and _set_aside(one, removed):
+        if one.short_id not in kept and not any(map(_is_alive, one.paths)) and _set_aside(one, removed):
             gone.append(one)
-            for path in one.paths:
+            for path in map(Path, one.paths):
                 if typed_task.CLAIM.fullmatch(path.name):
                     cancelling.forget(home, path.name)
     _delete(removed)
@@ -99,30 +99,32 @@ def carry_out(home: Path, planned: Plan) -> list[Remains]:
 def _all(home: Path) -> list[Remains]:
     """Return what each execution has left: text and one `stat` a directory, for there may be ten thousand."""
     paths: dict[tuple[str, str], list[str]] = {}
+    runs, tasks = str(home / "runs"), str(home / typed_task.DIRECTORY)
     for name in execution_names.names(home / "runs"):
         if parts := execution_names.parts_of(name):
-            paths.setdefault((parts[1], parts[0]), []).append(os.path.join(home, "runs", name))  # noqa: PTH118
+            paths.setdefault((parts[1], parts[0]), []).append(f"{runs}/{name}")
     for name in execution_names.names(home / typed_task.DIRECTORY):
         if journal_format.CLAIM.fullmatch(name):
             key = (name[:SHORT], f"t{name[:SHORT]}")
-            paths.setdefault(key, []).append(os.path.join(home, typed_task.DIRECTORY, name))  # noqa: PTH118
+            paths.setdefault(key, []).append(f"{tasks}/{name}")
     found = []
     for (short, task), listed in paths.items():
         with contextlib.suppress(OSError):
             at = max(os.stat(path).st_mtime for path in listed)  # noqa: PTH116
-            found.append(Remains(short, task, tuple(map(Path, listed)), at))
+            found.append(Remains(short, task, tuple(listed), at))
     return found
 
 
 def _protected(home: Path, old_first: list[Remains], reader: StoreReader | None) -> set[str]:
     """Return the executions that stay whatever their age."""
-    kept = set(_in_hand(home))
-    kept |= {one.short_id for one in old_first if any(_is_alive(path) for path in one.paths)}
+    kept = {claim[:SHORT] for claim in in_hand(home)}
+    kept |= {one.short_id for one in old_first if any(map(_is_alive, one.paths))}
     failures = _failures(reader) if reader is not None else []
     return kept | set(failures or _failures_by_files(home, old_first))
 
 
-def _in_hand(home: Path) -> Iterable[str]:
+def in_hand(home: Path) -> Iterable[str]:
+    """Yield the executions in hand. Raises StateCorrupt while a journal cannot be read: it may be of any of them."""
     for name in execution_names.names(home / "locks"):
         if name.startswith("agent-") and name.endswith(".lock"):
             path = home / "locks" / name
@@ -132,17 +134,21 @@ def _in_hand(home: Path) -> Iterable[str]:
                     f"the journal {path} cannot be read, so nothing is pruned; `status` tells more of it"
                 )
             if held is not None:
-                yield held.claim[:SHORT]
+                yield held.claim
 
 
-def _is_alive(path: Path) -> bool:
+def _is_alive(path: str) -> bool:
     """Does anything hold a run, or does a typed task have a runner, or somebody who is about to start one?"""
     try:
-        if path.parent.name == typed_task.DIRECTORY:
-            return any(durable.is_held(path / name) for name in ("alive", typed_task.QUEUED))
-        return durable.is_held(path / "alive") and RunDirectory(path).state() is RunState.ALIVE
+        if not durable.is_held(f"{path}/alive"):
+            return _is_typed(path) and durable.is_held(f"{path}/{typed_task.QUEUED}")
+        return _is_typed(path) or RunDirectory(Path(path)).state() is RunState.ALIVE
     except OSError:
         return True
+
+
+def _is_typed(path: str) -> bool:
+    return path.split("/")[-2] == typed_task.DIRECTORY
 
 
 def _failures(reader: StoreReader) -> list[str]:
@@ -162,7 +168,7 @@ def _failures_by_files(home: Path, old_first: list[Remains]) -> list[str]:
 
 
 def _did_well(home: Path, one: Remains) -> bool:
-    typed = next((path.name for path in one.paths if path.parent.name == typed_task.DIRECTORY), "")
+    typed = next((Path(path).name for path in one.paths if _is_typed(path)), "")
     with contextlib.suppress(NotFound):
         kept = typed_task.verdict_of(home, typed) if typed else None
         if kept is not None:
@@ -189,19 +195,23 @@ def _sized(one: Remains) -> Remains:
     return Remains(one.short_id, one.task_id, one.paths, one.at, size)
 
 
-def _size(directory: Path) -> int:
+def _size(directory: str) -> int:
     """Return how many bytes of disk a directory takes; links are not followed."""
-    total = 0
-    for where, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(where, name)).st_blocks * 512  # noqa: PTH118
+    total, left = 0, [directory]
+    while left:
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
 
 
 def _set_aside(one: Remains, removed: Path) -> bool:
     """Move all of an execution aside; a typed task only under the lock that its runner would need."""
-    for path in one.paths:
+    paths = [Path(path) for path in one.paths]
+    for path in paths:
         lock = None
         if path.parent.name == typed_task.DIRECTORY:
             lock = durable.try_lock(path / "alive")
@@ -214,7 +224,7 @@ def _set_aside(one: Remains, removed: Path) -> bool:
         finally:
             if lock is not None:
                 os.close(lock)
-    for directory in {path.parent for path in one.paths}:
+    for directory in {path.parent for path in paths}:
         durable.sync_directory(directory)
     return True
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components import durable
-from components.checking import Checked
 from components.evidence import Evidence, listed
 from components.model import Verdict
 from components.redact import plain, shorten
 from components.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from components.checking import Checked
 
 VERSION = 1
 FILE = "result.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -170,6 +169,8 @@ class StoreReader:
         known = [str(row[0]) for row in self.rows(store_queries.newest_ids(CANDIDATES))]
         if not known:
             return "there is none yet"
+        import difflib
+
         letters = max(len(prefix), SHOWN_LETTERS)
         near = difflib.get_close_matches(prefix, [one[:letters] for one in known], n=OFFERED, cutoff=0.5)
         words = near or [one[:SHOWN_LETTERS] for one in known[:OFFERED]]

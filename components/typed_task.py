@@ -14,13 +14,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import durable
+from components import durable, execution_names
 from components.errors import NotFound
 from components.model import Task, Verdict
 from components.states import Complexity, Door, Reason
@@ -97,18 +98,24 @@ def directory_of(home: Path, claim: str) -> Path:
 
 def claims(home: Path) -> list[str]:
     """Return the ids of all typed tasks of a home."""
-    directory = home / DIRECTORY
-    return [path.name for path in directory.iterdir() if CLAIM.fullmatch(path.name)] if directory.is_dir() else []
+    return [name for name in execution_names.names(home / DIRECTORY) if CLAIM.fullmatch(name)]
 
 
 def has_runner(home: Path, claim: str) -> bool:
     """Does the runner of a typed task live?"""
-    return durable.is_held(directory_of(home, claim) / "alive")
+    return durable.is_held(_file(home, claim, "alive"))
 
 
 def is_queued(home: Path, claim: str) -> bool:
     """Does somebody wait for its turn to start its runner?"""
-    return durable.is_held(directory_of(home, claim) / QUEUED)
+    return durable.is_held(_file(home, claim, QUEUED))
+
+
+def _file(home: Path, claim: str, name: str) -> str:
+    """Return a file's path as text: there may be ten thousand tasks, and a Path for each takes longer than the look."""
+    if not CLAIM.fullmatch(claim):
+        directory_of(home, claim)
+    return os.path.join(home, DIRECTORY, claim, name)  # noqa: PTH118
 
 
 def keep_verdict(home: Path, claim: str, verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,18 @@ def user_of(home: Path, path: Path, claim: str = "") -> str:
     for one in typed_task.claims(home):
         if typed_task.has_runner(home, one) and (one == claim or _works_below(home, one, path)):
             return f"execution {one[:SHORT]}"
-    return living_run(home, f"t{claim[:SHORT]}", claim) if claim else ""
+    return (living_run(home, f"t{claim[:SHORT]}", claim) if claim else "") or _somebody_in(path)
+
+
+def _somebody_in(path: Path) -> str:
+    """Return who has this for its working directory, also a person's shell, or the agent of another home."""
+    inside = f"{path}/"
+    for entry in os.listdir("/proc"):  # noqa: PTH208
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                if f"{os.readlink(f'/proc/{entry}/cwd')}/".startswith(inside):  # noqa: PTH115
+                    return f"process {entry}"
+    return ""
 
 
 def _works_below(home: Path, claim: str, path: Path) -> bool:

@@ -117,13 +117,7 @@ class Workspaces:
             return Removal(entry, (str(error),))
 
     def _is_old(self, entry: WorkspaceEntry, days: float) -> bool:
-        if entry.status == WorkspaceStatus.CLEANING:
-            return True
-        path, used = Path(entry.path), [_seconds(entry.updated_at)]
-        for place in (path, *(path / ".git" / name for name in ("index", "HEAD", "worktrees", "FETCH_HEAD"))):
-            with contextlib.suppress(OSError):
-                used.append(place.stat().st_mtime)
-        return time.time() - max(used) >= days * DAY
+        return entry.status == WorkspaceStatus.CLEANING or time.time() - last_used(entry) >= days * DAY
 
     def _remove_clone(self, entry: WorkspaceEntry, force: bool) -> Removal:
         path = Path(entry.path)
@@ -167,7 +161,7 @@ class Workspaces:
         """Return a worktree with its repository: what its `.git` says, else what the history says."""
         path = Path(entry.path)
         try:
-            worktrees = GitWorktree(_repository_of(path) or Path(entry.project), path.parent)
+            worktrees = GitWorktree(repository_of(path) or Path(entry.project), path.parent)
         except NotARepository as error:
             raise GitFailed(f"the repository of worktree {path} is not there: {error}") from error
         return worktrees, Workspace(path, worktrees.repository, entry.branch, entry.base_commit, is_worktree=True)
@@ -198,7 +192,16 @@ class Workspaces:
             raise NotFound(f"workspace {entry.path} is on {entry.host or 'another machine'}; remove it there")
 
 
-def _repository_of(path: Path) -> Path | None:
+def last_used(entry: WorkspaceEntry) -> float:
+    """Return when somebody worked in a workspace, by history and files, in seconds since 1970; 0 where none tells."""
+    path, used = Path(entry.path), [_seconds(entry.updated_at)]
+    for place in (path, *(path / ".git" / name for name in ("index", "HEAD", "worktrees", "FETCH_HEAD"))):
+        with contextlib.suppress(OSError):
+            used.append(place.stat().st_mtime)
+    return max(used)
+
+
+def repository_of(path: Path) -> Path | None:
     """Return the main checkout that a worktree belongs to, also while a removal has moved it aside."""
     for place in (path, WorktreeEntry(path, path).aside):
         with contextlib.suppress(OSError, ValueError):

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "cost": "Show what runs have cost.",
     "top": "Show all agents of this machine, live.",
     "config": "Show, check and write the configuration.",
-    "workspaces": "Show worktrees and saved work; bring saved work back.",
+    "workspaces": "Show worktrees and saved work; bring it back; remove old ones.",
     "prune": "Delete what old executions have left.",
     "prompt": "Show what an agent would be told about a task.",
     "locks": "Show who holds what.",

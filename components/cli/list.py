@@ -12,8 +12,8 @@ import click
 
 from components import projects, since
 from components.cli import ids, opened
+from components.cli.ending import ending
 from components.cli.output import Line, age, short, show, show_all, span, table, usd
-from components.cli.status import ending
 from components.config import Config, load
 from components.execution import Execution, Selection
 from components.states import FINAL, LIVE, ExecutionStatus

@@ -7,17 +7,23 @@ import click
 from components import history_sync, projects
 from components.config import Config
 from components.errors import RunnerError
+from components.store import Store
 from components.store_reader import StoreReader
 
 
 def history(config: Config) -> StoreReader:
-    """Return the history, brought to where things stand on this machine.
+    """Return the history, brought to where things stand on this machine. Raises as `store`."""
+    return store(config)
+
+
+def store(config: Config) -> Store:
+    """Return the same, for a command that changes it.
 
     Raises StoreTooNew, StateForeign, StateCorrupt and StoreUnavailable.
     """
-    store = history_sync.opened(config.home, config.store, _say)
-    history_sync.sync(config.home, store)
-    return store
+    found = history_sync.opened(config.home, config.store, _say)
+    history_sync.sync(config.home, found)
+    return found
 
 
 def history_or_why(config: Config) -> tuple[StoreReader | None, str]:

@@ -110,7 +110,7 @@ def size_words(size: int) -> str:
 
 def _as_json(planned: Plan, gone: list[Remains]) -> dict[str, object]:
     return {
-        "going": [{**asdict(one), "paths": [str(path) for path in one.paths]} for one in planned.going],
+        "going": [asdict(one) for one in planned.going],
         "bytes": planned.size,
         "staying": planned.staying,
         "deleted": [one.short_id for one in gone],

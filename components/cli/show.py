@@ -14,9 +14,9 @@ import click
 
 from components import diffing, execution_index, history_entry, projects, receipt
 from components.cli import ids, opened
+from components.cli.ending import ending
 from components.cli.list import took
 from components.cli.output import Line, folded, show, show_all, usd
-from components.cli.status import ending
 from components.config import Config, load
 from components.errors import NotFound, RunnerError
 from components.execution import Execution, Transition

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components import at_work, history_entry, overview, projects
+from components import at_work, overview, projects
 from components.at_work import AtWork
 from components.cli import opened
+from components.cli.ending import ending
 from components.cli.output import Line, age, folded, short, show, show_all, span, table, usd
 from components.cli.status_json import Picture, advice, as_told
 from components.config import Config, load
@@ -162,12 +163,6 @@ def _recent(ended: list[Execution], config: Config) -> Iterator[Line]:
 def _ended_words(one: Execution, config: Config) -> tuple[str, str, str, str]:
     place = short(projects.shown(config, one.project) or "-", PROJECT_WIDTH)
     return place, ending(one), age(one.completed_at), usd(one.cost_usd)
-
-
-def ending(one: Execution) -> str:
-    """Return in a word how an execution stands: the reason tells more than that it failed."""
-    is_told = one.status in FINAL and one.reason and history_entry.ended_by(one.reason) is one.status
-    return one.reason if is_told else str(one.status)
 
 
 def _strays(seen: Overview) -> Iterator[Line]:

@@ -1,4 +1,4 @@
-"""The `workspaces` command: the worktrees that were made, the snapshots of unsaved work, and bringing one back."""
+"""The `workspaces` command: the worktrees that were made, the snapshots of unsaved work, bringing one back, pruning."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from pathlib import Path
 
 import click
 
-from components import git, git_command, journal_format, shelf, unsaved_work, worktree_entry
-from components.branch_names import SHORT
+from components import git, git_command, shelf, unsaved_work, workspace_use, worktree_entry
 from components.config import Config, load
 from components.git_worktree import GitWorktree
-from components.run_directory import RunDirectory, RunState
 from components.shelf import Snapshot
-from components.worktree_entry import Marker, WorktreeEntry
+from components.worktree_entry import WorktreeEntry
 
 WIDTH = 80
 WHEN_WIDTH = 16
@@ -57,7 +55,7 @@ class Found:
     age: float
 
 
-@click.group(name="workspaces", cls=WithDefault, short_help="Show worktrees and saved work; bring saved work back.")
+@click.group(name="workspaces", cls=WithDefault, short_help="Show worktrees and saved work.")
 def command() -> None:
     """Show the worktrees that were made for tasks, and bring unsaved work back.
 
@@ -124,6 +122,30 @@ def show(name: str, repository: str | None, file: Path | None) -> None:
     click.echo(shelf.diff_stat(top, snapshot) or "No file differs from the commit that it is based on.")
 
 
+@command.command()
+@click.option("--repo", "repository", metavar="DIR", help="Only those of this repository.  [default: of this machine]")
+@click.option("--older-than", "days", type=click.FloatRange(0), metavar="DAYS", help="Not used for so long.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --dry-run or --yes.")
+@config_option
+def prune(
+    *, repository: str | None, days: float | None, dry_run: bool, is_sure: bool, as_json: bool, file: Path | None
+) -> int:
+    """Remove the worktrees and clones that nobody needs any more.
+
+    What is in use stays, and so does whatever holds work that is not saved: changes, commits that are on no branch, in
+    a clone also what is not pushed. Branches and snapshots stay in any case. Without --older-than goes what was not
+    used for keep_runs_days, or for 30 days where that is not set.
+
+    Exit codes: 0 done, or nothing to do; 1 not confirmed, or something could not be removed; 2 a mistake in the call.
+    """
+    from components.cli import workspaces_prune
+
+    asked = workspaces_prune.Asked(repository, days, dry_run=dry_run, is_sure=is_sure, as_json=as_json)
+    return workspaces_prune.run(asked, file)
+
+
 def _opened(repository: str | None, file: Path | None) -> tuple[Config, Path]:
     """Return the configuration and the top of the repository; mistakes of either end here."""
     config = load({"repository": repository}, os.environ, file=file).config
@@ -132,9 +154,9 @@ def _opened(repository: str | None, file: Path | None) -> tuple[Config, Path]:
 
 def _worktrees(config: Config, top: Path) -> Iterator[Found]:
     common = git.git_directory(top)
-    users = dict(_journalled(config.home))
+    users = dict(workspace_use.journalled(config.home))
     for worktree, marker in worktree_entry.all_marked(common):
-        user = users.get(worktree.path) or _living_run(config.home, marker)
+        user = users.get(worktree.path) or workspace_use.living_run(config.home, marker.task, marker.claim)
         unsaved = unsaved_work.all_of(worktree)
         state = "in use" if user else "kept" if unsaved else "removable"
         if not worktree.path.is_dir():
@@ -152,22 +174,6 @@ def _branch(worktree: WorktreeEntry) -> str:
         head = (worktree.entry / "HEAD").read_text(errors="replace").strip()
         return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else "no branch"
     return ""
-
-
-def _journalled(home: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the workspaces that the runners of this home have in hand, each with its agent; nothing is changed."""
-    for file in sorted((home / "locks").glob("agent-*.lock")):
-        with contextlib.suppress(OSError, ValueError):
-            held = journal_format.parse(file.read_bytes())
-            if held.workspace is not None:
-                yield held.workspace.path, f"agent {held.agent_id}"
-
-
-def _living_run(home: Path, marker: Marker) -> str:
-    """Return what to call an agent that lives without a journal, or ""."""
-    runs = (home / "runs").glob(f"{marker.task}-{marker.claim[:SHORT]}-*")
-    alive = (run.name for run in runs if RunDirectory(run).state() is RunState.ALIVE)
-    return next((f"run {name}" for name in alive), "")
 
 
 def _worktree_lines(worktrees: list[Found]) -> Iterator[str]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -223,3 +224,86 @@ def test_outside_of_a_repository_it_is_a_mistake_with_a_remedy(repository: Path)
 
     assert ran.returncode == 2
     assert "is not in a git repository" in ran.stderr
+
+
+def aged(workspace: Workspace, days: float) -> None:
+    """Make a worktree look as if nobody had worked in it for so many days."""
+    then = time.time() - days * 86400
+    os.utime(workspace.path, (then, then))
+
+
+def test_pruning_removes_what_nobody_needs_and_keeps_its_branch(repository: Path, workspace: Workspace) -> None:
+    (workspace.path / "work.txt").write_text("done\n")
+    sh(workspace.path, "add", ".")
+    sh(workspace.path, "commit", "-q", "-m", "Work")
+    aged(workspace, 40)
+
+    would = typed(repository, "prune", "--repo", ".", "--dry-run")
+    assert workspace.path.is_dir()
+    told = typed(repository, "prune", "--repo", ".", "--yes")
+
+    assert f"THESE GO\n{workspace.path}\n    worktree, execution 11aa22bb, not used for 40 d\n" in would
+    assert "Removed 1 workspace." in told
+    assert not workspace.path.exists()
+    assert sh(repository, "show", f"{workspace.branch}:work.txt") == "done"
+    assert "No workspace is to go" in typed(repository, "prune", "--repo", ".", "--yes")
+
+
+def test_pruning_never_takes_unsaved_work(repository: Path, workspace: Workspace) -> None:
+    (workspace.path / "draft.txt").write_text("draft\n")
+    aged(workspace, 40)
+
+    told = json.loads(typed(repository, "prune", "--repo", ".", "--yes", "--json"))
+
+    assert (told["removed"], told["workspaces"][0]["unsaved"]) == ([], ["1 untracked file: draft.txt"])
+    assert (workspace.path / "draft.txt").read_text() == "draft\n"
+
+
+def test_pruning_never_takes_what_a_runner_has_in_hand(repository: Path, home: Path, workspace: Workspace) -> None:
+    journal = TaskPersistence("dev_001", home)
+    journal.lock_task(MAJOR, workspace.path, workspace.branch)
+    aged(workspace, 40)
+
+    told = typed(repository, "prune", "--repo", ".", "--yes", "--older-than", "0")
+
+    assert "in use by agent dev_001" in told
+    assert workspace.path.is_dir()
+
+
+def test_pruning_never_takes_the_directory_that_a_process_is_in(repository: Path, workspace: Workspace) -> None:
+    """An agent of another home, or a person's shell, has no journal here."""
+    aged(workspace, 40)
+    with subprocess.Popen(["sleep", "60"], cwd=workspace.path) as inside:
+        told = typed(repository, "prune", "--repo", ".", "--yes")
+        inside.kill()
+
+    assert f"in use by process {inside.pid}" in told
+    assert workspace.path.is_dir()
+
+
+def test_nothing_is_pruned_while_a_journal_cannot_be_read(repository: Path, home: Path, workspace: Workspace) -> None:
+    locks = durable.make_directory(home / "locks")
+    (locks / "agent-dev_001.lock").write_text("torn")
+    aged(workspace, 40)
+
+    ran = type_in(repository, "prune", "--repo", ".", "--yes")
+
+    assert ran.returncode == 1
+    assert "agent-dev_001.lock cannot be read, so nothing is pruned" in ran.stderr
+    assert workspace.path.is_dir()
+
+
+def test_what_is_young_stays_unless_it_is_asked_for(repository: Path, workspace: Workspace) -> None:
+    assert "0 in use or with unsaved work; 1 used too recently" in typed(repository, "prune", "--repo", ".", "--yes")
+    assert workspace.path.is_dir()
+
+    typed(repository, "prune", "--repo", ".", "--yes", "--older-than", "0")
+
+    assert not workspace.path.exists()
+
+
+def test_pruning_that_nobody_confirms_is_refused(repository: Path, workspace: Workspace) -> None:
+    ran = type_in(repository, "prune", "--older-than", "0")
+
+    assert (ran.returncode, "give --yes, or --dry-run" in ran.stderr) == (2, True)
+    assert workspace.path.is_dir()
