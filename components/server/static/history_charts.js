@@ -46,7 +46,7 @@ export const durationChart = (executions) => {
   }
   const labels = [...MINUTES.map((minutes) => `< ${minutes < 60 ? `${minutes} m` : `${minutes / 60} h`}`), "more"];
   const at = (share) => duration(seconds[Math.floor((seconds.length - 1) * share)]);
-  const note = seconds.length ? `of the last ${many(seconds.length, "execution")}: half under ${at(0.5)}, nine in ten under ${at(0.9)}` : "";
+  const note = seconds.length ? `of the last ${many(seconds.length, "execution")}: half took up to ${at(0.5)}, nine in ten up to ${at(0.9)}` : "";
   return chart({ title: "How long the agents worked", note, labels, series: [{ name: "Executions", tone: "accent", values }], format: count, scale: whole, head: "Agent time", ticks: 9, widest: 96 });
 };
 
