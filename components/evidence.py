@@ -9,20 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import git, git_history, starting_point, unsaved_work
+from components import authorship, git, git_history, starting_point, unsaved_work
+from components.authorship import Beginning
 from components.errors import GitFailed
 from components.git import Commit, DiffStat
 from components.model import Workspace
 from components.private_index import PrivateIndex
-from components.starting_point import StartingPoint
 
 MARKER = re.compile(rb"\+(<{7}|={7}|>{7})(?: .*)?\r?\n?")
 CONFLICT = [b"<" * 7, b"=" * 7, b">" * 7]
 UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
-CLOCK_SECONDS = 1.0
-"""Times of commits are whole seconds."""
-
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,8 @@ class Evidence:
 
     `tree` is the work with its leftovers as one tree. `sha256` is the digest of the patch from `base` to `tree`, as
     `git diff --no-renames --full-index BASE TREE` prints it. `is_change` and `is_committed` say whether it alters
-    anything but white space, with and without the leftovers. `trouble` says why it is not finished, in words.
+    anything but white space, with and without the leftovers. `trouble` says why it is not finished, in words; `notes`
+    are what a person has to know.
     """
 
     base: str
@@ -45,25 +42,22 @@ class Evidence:
     is_change: bool
     is_committed: bool
     trouble: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def gather(workspace: Workspace, base: str, before: StartingPoint | None, spans: Sequence[Span]) -> Evidence:
-    """Return what a workspace holds beyond `base`; the workspace must be there.
+def gather(workspace: Workspace, beginning: Beginning) -> Evidence:
+    """Return what a workspace holds beyond a task's beginning; the workspace must be there.
 
-    `before` is how things stood when the first agent of the claim came; `spans` are the times in which its agents
-    worked (seconds since 1970): in the main checkout only what was committed then is theirs.
     Raises GitFailed where git cannot tell.
     """
     with tempfile.TemporaryDirectory(prefix="agent-runner-") as scratch:
-        return _Gathering(workspace, base, before, spans, Path(scratch)).evidence()
+        return _Gathering(workspace, beginning, Path(scratch)).evidence()
 
 
 @dataclass(frozen=True, slots=True)
 class _Gathering:
     workspace: Workspace
-    base: str
-    before: StartingPoint | None
-    spans: Sequence[Span]
+    beginning: Beginning
     scratch: Path
 
     def evidence(self) -> Evidence:
@@ -71,29 +65,41 @@ class _Gathering:
         head = git.head_commit(top)
         entries = starting_point.uncommitted(top)
         leftovers = tuple(entry.path for entry in entries if self._is_ours(entry))
-        commits, anchor = self._commits(head)
+        own = authorship.of(self.workspace, self.beginning, head, starting_point.identities(top))
         tree = self._tree(head, leftovers)
         patch = self.scratch / "patch"
-        git_history.write_patch(top, anchor, tree, patch)
+        git_history.write_patch(top, own.anchor, tree, patch)
         marked, digest = _examined(patch)
-        has_commit = any(self._has_content(f"{commit.id}^", commit.id) for commit in commits)
+        lay = self._lay_there(own.anchor, tree)
+        has_commit = any(
+            self._has_content(one.parents[0] if one.parents else "", one.commit.id, lay) for one in own.commits
+        )
         has_files = bool(leftovers) and self._has_content(head, tree)
         return Evidence(
-            base=anchor,
+            base=own.anchor,
             head=head,
             branch=git.current_branch(top),
             tree=tree,
-            commits=tuple(commits),
+            commits=tuple(one.commit for one in own.commits),
             leftovers=leftovers,
-            diff=git.diff_stat(top, anchor, tree),
+            diff=git.diff_stat(top, own.anchor, tree),
             sha256=digest,
-            is_change=(has_commit or has_files) and self._has_content(anchor, tree),
-            is_committed=has_commit and self._has_content(anchor, head),
+            is_change=(has_commit or has_files) and self._has_content(own.anchor, tree, lay),
+            is_committed=has_commit and self._has_content(own.anchor, head, lay),
             trouble=tuple(self._trouble(head, entries, marked)),
+            notes=tuple(_notes(own.others, lay)),
         )
 
-    def _has_content(self, base: str, tree: str) -> bool:
-        return git_history.has_content(self.workspace.path, base, tree, self.scratch)
+    def _has_content(self, base: str, tree: str, without: Sequence[str] = ()) -> bool:
+        return git_history.has_content(self.workspace.path, base, tree, self.scratch, without)
+
+    def _lay_there(self, anchor: str, tree: str) -> list[str]:
+        """Return what was not committed in the main checkout before the agent came, and is now, as it was."""
+        before = self.beginning.before
+        if self.workspace.is_worktree or before is None or not before.dirty:
+            return []
+        top, changed = self.workspace.path, git_history.changed_paths(self.workspace.path, anchor, tree)
+        return [path for path in changed if before.dirty.get(path) == starting_point.digest(top / path)]
 
     def _is_ours(self, entry: git.Entry) -> bool:
         """Was this file changed by the agent? What its tools make by themselves is no work."""
@@ -103,32 +109,11 @@ class _Gathering:
             return False
         if self.workspace.is_worktree:
             return True
-        if self.before is None or self.before.dirty is None:
+        before = self.beginning.before
+        if before is None or before.dirty is None:
             return False
-        earlier = self.before.dirty.get(entry.path)
+        earlier = before.dirty.get(entry.path)
         return earlier is None or earlier != starting_point.digest(self.workspace.path / entry.path)
-
-    def _commits(self, head: str) -> tuple[list[Commit], str]:
-        """Return the task's own commits, and the commit or tree that its work is measured from.
-
-        What others have made does not count: commits of the trunk that were merged, or in the main checkout what
-        came in while no agent of ours worked.
-        """
-        top = self.workspace.path
-        if not self.workspace.is_worktree:
-            found = git_history.commits_of(top, self.base, head)
-            return [commit for commit, at in found if self._is_in_span(at)], self.base
-        tip = git_history.trunk(self.workspace.repository)
-        shared = git_history.merge_base(top, tip, head) if tip else ""
-        if not shared or git_history.is_ancestor(top, shared, self.base):
-            return [commit for commit, _ in git_history.commits_of(top, self.base, head)], self.base
-        commits = [commit for commit, _ in git_history.commits_of(top, self.base, head, (shared,))]
-        if git_history.is_ancestor(top, self.base, shared):
-            return commits, shared
-        return commits, git_history.merged_tree(top, self.base, shared) or self.base
-
-    def _is_in_span(self, at: int) -> bool:
-        return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in self.spans)
 
     def _tree(self, head: str, leftovers: Sequence[str]) -> str:
         """Return the tree of HEAD with the leftovers, made in an index of our own."""
@@ -139,7 +124,7 @@ class _Gathering:
         return index.tree()
 
     def _trouble(self, head: str, entries: Sequence[git.Entry], marked: Sequence[str]) -> Iterator[str]:
-        top, before = self.workspace.path, self.before
+        top, before, base = self.workspace.path, self.beginning.before, self.beginning.base
         begun = before.operation if before is not None and not self.workspace.is_worktree else ""
         operation = git.operation_in_progress(top)
         if operation and operation != begun:
@@ -151,8 +136,15 @@ class _Gathering:
         here = git.current_branch(top)
         if here != self.workspace.branch:
             yield f"{here or 'no branch'} is checked out instead of {self.workspace.branch or 'a commit'}"
-        if not git_history.is_ancestor(top, self.base, head):
-            yield f"the history that the task began with was rewritten: {self.base[:10]} is not part of it any more"
+        if not git_history.is_ancestor(top, base, head):
+            yield f"the history that the task began with was rewritten: {base[:10]} is not part of it any more"
+
+
+def _notes(others: Sequence[str], lay: Sequence[str]) -> Iterator[str]:
+    if others:
+        yield f"commits by {listed(others)}, made in the main checkout meanwhile, are not taken for the agent's"
+    if lay:
+        yield f"what somebody had not committed before the agent came was committed with it, as it was: {listed(lay)}"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

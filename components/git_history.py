@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from components import branch_names, git, git_command
 from components.errors import GitFailed
 from components.git import Commit
 
-INDENTED = ("py", "pyi", "pyx", "yaml", "yml", "mk", "mak", "coffee", "sass", "haml", "pug", "slim", "nim", "fs", "hs")
-"""Endings of files in which the blanks at the beginning of a line have a meaning."""
-BY_INDENTATION = (*(f":(glob,icase)**/*.{ending}" for ending in INDENTED), ":(glob,icase)**/*makefile*")
-WITHOUT_BLANKS = ("-w", "--ignore-blank-lines")
-WITHOUT_TRAILING_BLANKS = ("--ignore-space-at-eol", "--ignore-blank-lines")
+BLANKS = ("--ignore-space-at-eol", "--ignore-blank-lines")
+MOST_REFS = 2000
+NOBODY = {f"GIT_{who}_{what}": "nobody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+"""Who makes a commit that no ref ever leads to."""
 MERGE_TREE = (2, 38)
 """The git that can merge without a checkout (`git merge-tree --write-tree`)."""
 
@@ -34,15 +35,54 @@ def tree_of(path: Path, commit: str) -> str:
     return git_command.answer(path, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")
 
 
-def commits_of(path: Path, base: str, head: str, without: Sequence[str] = ()) -> list[tuple[Commit, int]]:
-    """Return the commits of `head` that neither `base` nor `without` have, newest first, each with its time.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A commit, with when it was made (seconds since 1970), its parents, and who by (`Name <mail>`)."""
 
-    At most 1000, without merges; the time is the committer's, in seconds since 1970.
+    commit: Commit
+    at: int
+    parents: tuple[str, ...]
+    by: frozenset[str]
+
+
+def commits_of(path: Path, base: str, head: str, without: Iterable[str] = ()) -> list[Made]:
+    """Return the commits of `head` that neither `base` nor `without` have, newest first.
+
+    At most 1000, without merges; the time is the committer's, and `by` are the author and the committer.
     """
-    words = ("log", "--no-show-signature", "--no-merges", "--max-count=1000", "-z", "--format=%H %ct %s")
+    layout = "--format=%H%x1f%ct%x1f%P%x1f%an <%ae>%x1f%cn <%ce>%x1f%s"
+    words = ("log", "--no-show-signature", "--no-mailmap", "--no-merges", "--max-count=1000", "-z", layout)
     listed = git_command.run(path, *words, head, "--not", base, *without, "--").stdout.decode(errors="replace")
-    rows = [entry.split(" ", 2) for entry in listed.split("\0") if entry]
-    return [(Commit(row[0], row[2]), int(row[1])) for row in rows]
+    rows = [entry.split("\x1f", 5) for entry in listed.split("\0") if entry.count("\x1f") >= 5]
+    return [
+        Made(Commit(row[0], row[5]), int(row[1]), tuple(row[2].split()), frozenset((row[3], row[4]))) for row in rows
+    ]
+
+
+def parents_of(path: Path, base: str, head: str, without: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the commits of `head` that neither `base` nor `without` have (the newest 5000), with their parents."""
+    words = ("rev-list", "--parents", "--max-count=5000", head, "--not", base, *without, "--")
+    rows = (line.split() for line in git_command.run(path, *words).stdout.decode().splitlines())
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+def refs(repository: Path) -> dict[str, str]:
+    """Return ref -> commit of the branches, remotes' branches and tags: the trunk, and what it does not have.
+
+    The 2000 newest. Raises GitFailed.
+    """
+    tip = trunk(repository)
+    words = ("for-each-ref", "--format=%(objectname) %(refname)", "--sort=-committerdate", f"--count={MOST_REFS}")
+    beside = (f"--no-merged={tip}", "refs/tags") if tip else ()  # without it a tag might be of no commit at all
+    listed = git_command.run(repository, *words, *beside, "refs/heads", "refs/remotes").stdout
+    found = {ref: commit for commit, _, ref in (row.partition(" ") for row in os.fsdecode(listed).splitlines())}
+    return found | ({f"refs/heads/{git.default_branch(repository)}": tip} if tip else {})
+
+
+def is_pushed(repository: Path, ref: str) -> bool:
+    """Is what a remote's branch is known to be at what was pushed to it from here?"""
+    words = ("log", "--walk-reflogs", "--max-count=1", "--format=%gs", ref, "--")
+    return git_command.answer(repository, *words, accepted=(0, 128)) == "update by push"
 
 
 def write_patch(path: Path, base: str, tree: str, file: Path) -> None:
@@ -51,20 +91,44 @@ def write_patch(path: Path, base: str, tree: str, file: Path) -> None:
     git_command.run(path, *words, f"--output={file}", base, tree, "--")
 
 
-def has_content(path: Path, base: str, tree: str, scratch: Path) -> bool:
-    """Does the change from `base` to `tree` alter more than white space?
+def changed_paths(path: Path, base: str, tree: str) -> list[str]:
+    """Return the files that differ from one commit or tree to another."""
+    listed = git_command.run(path, "diff", "--name-only", "-z", "--no-renames", base, tree, "--").stdout
+    return [name for name in os.fsdecode(listed).split("\0") if name]
 
-    In files whose indentation has a meaning, that counts as well. `scratch` is a directory for what git writes.
+
+def has_content(path: Path, base: str, tree: str, scratch: Path, without: Sequence[str] = ()) -> bool:
+    """Does the change from `base` to `tree` alter more than blank lines, and blanks at the ends of lines?
+
+    `base` is "" for nothing at all. Other ends of lines (CRLF, LF) count. `scratch` is a directory for what git
+    writes, `without` are paths that are not looked at.
     """
-    words = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-    elsewhere = ("--", ".", *(pattern.replace("glob,", "exclude,glob,", 1) for pattern in BY_INDENTATION))
-    looks = ((WITHOUT_BLANKS, elsewhere), (WITHOUT_TRAILING_BLANKS, ("--", *BY_INDENTATION)))
-    for number, (options, paths) in enumerate(looks):
-        file = scratch / f"content-{number}"
-        git_command.run(path, *words, *options, f"--output={file}", base, tree, *paths)
-        if file.stat().st_size:
-            return True
-    return False
+    file = scratch / "content"
+    words = ("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", f"--output={file}")
+    ends = (base or _empty_tree(path), tree, "--", ".", *(f":(exclude,literal,top){name}" for name in without))
+    git_command.run(path, *words, *BLANKS, *ends)
+    if file.stat().st_size:
+        return True
+    git_command.run(path, *words, "--unified=0", *ends)
+    return _alters_line_ends(file)
+
+
+def _alters_line_ends(patch: Path) -> bool:
+    """Does the patch of some file take out more lines that end in CRLF than it puts in, or fewer?"""
+    more = 0
+    with patch.open("rb") as lines:
+        while line := lines.readline(1 << 16):
+            if line.startswith(b"diff --git "):
+                if more:
+                    return True
+                more = 0
+            elif line.endswith(b"\r\n") and line[1:].strip():
+                more += {b"+": 1, b"-": -1}.get(line[:1], 0)
+    return more != 0
+
+
+def _empty_tree(path: Path) -> str:
+    return git_command.answer(path, "hash-object", "-t", "tree", os.devnull)
 
 
 def file_at(path: Path, commit: str, name: str) -> bytes | None:
@@ -79,6 +143,19 @@ def merged_tree(path: Path, base: str, other: str) -> str:
     return merged[0] if merged is not None and len(merged) == 1 else ""
 
 
+def merged(path: Path, base: str, others: Sequence[str]) -> str:
+    """Return a commit that has all of some histories in it, "" where they conflict or git is too old to tell."""
+    for other in others:
+        if is_ancestor(path, base, other):
+            base = other
+        elif not (tree := merged_tree(path, base, other)):
+            return ""
+        else:
+            words = ("commit-tree", "-p", base, "-p", other, "-m", "What others made", tree)
+            base = git_command.run(path, *words, env=NOBODY).stdout.decode().strip()
+    return base
+
+
 def conflicts(path: Path, base: str, other: str) -> list[str] | None:
     """Return the files in which two commits conflict; None where git is too old to tell. Nothing is changed by it."""
     merged = _merge_tree(path, base, other)
@@ -89,7 +166,9 @@ def _merge_tree(path: Path, base: str, other: str) -> list[str] | None:
     if _version() < MERGE_TREE:
         return None
     words = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", base, other)
-    merged = git_command.run(path, *words, accepted=(0, 1))
+    merged = git_command.run(path, *words, accepted=(0, 1, 128))
+    if merged.exit_code not in (0, 1):  # histories that have nothing in common
+        return None
     return list(dict.fromkeys(name for name in merged.stdout.decode(errors="replace").split("\0") if name))
 
 

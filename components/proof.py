@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from components import cancelling, checking, demand, evidence, handoff, main_checkout, receipt, starting_point
+from components.authorship import Beginning, Span
 from components.checking import Checked
 from components.errors import ConfigError, GitFailed, UnsafeName
 from components.evidence import Evidence, listed
 from components.model import Held, Verdict, Workspace
 from components.reason_words import WORDS, detail
+from components.redact import plain
 from components.run_directory import RunDirectory, RunState
 from components.starting_point import StartingPoint
 from components.states import Reason
@@ -40,9 +42,10 @@ def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
     """Look at the work, and note in the receipt what is there. Raises GitFailed."""
     workspace = _reopened(held, tools)
     base = handoff.begun_at(held.task, workspace)
-    found = evidence.gather(workspace, base, _first_start(held, tools), list(_spans(held, tools)))
+    beginning = Beginning(held.task, base, _first_start(held, tools), list(_spans(held, tools)))
+    found = evidence.gather(workspace, beginning)
     receipt.add(run, evidence=receipt.evidence_part(found, tools.redact))
-    receipt.warn(run, *_warnings(run, workspace, tools))
+    receipt.warn(run, *(tools.redact(plain(words)) for words in (*_warnings(run, workspace, tools), *found.notes)))
     return found
 
 
@@ -149,7 +152,7 @@ def _first_start(held: Held, tools: Tools) -> StartingPoint | None:
     return next((start for _, start in starts(held, tools)), None)
 
 
-def _spans(held: Held, tools: Tools) -> Iterator[evidence.Span]:
+def _spans(held: Held, tools: Tools) -> Iterator[Span]:
     """Yield the times in which an agent of this claim worked; all time where none was noted."""
     is_noted = False
     for run, start in starts(held, tools):

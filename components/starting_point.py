@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from components import durable, git, git_command
+from components import durable, git, git_command, git_history
 from components.errors import GitFailed
 from components.model import Workspace
 from components.worktree_entry import WorktreeEntry
 
 FILE = "before.json"
+IDENTITY = ("GIT_AUTHOR_", "GIT_COMMITTER_")
 HASHED_BYTES = 64 << 20
 """Of a larger file its size and time stand for its content."""
 OWN_AFFAIRS = ("branch.", "user.", "gc.", "maintenance.")
@@ -31,6 +32,7 @@ class StartingPoint:
     """The main checkout and git's configuration, as they were at a time (seconds since 1970).
 
     `dirty` maps each path that was not committed to a digest of its content; None where it could not be told.
+    `refs` are the tips of branches, remotes' branches and tags; `identities` is who git says that the agent is.
     `configuration` and `sending` are digests: of all settings and hooks, and of where a push goes and by what means.
     """
 
@@ -43,6 +45,8 @@ class StartingPoint:
     sending: str = ""
     is_worktree: bool = False
     repository: str = ""
+    refs: dict[str, str] = field(default_factory=dict)
+    identities: list[str] = field(default_factory=list)
 
 
 def note(directory: Path, workspace: Workspace, remote: str) -> None:
@@ -75,7 +79,17 @@ def now(workspace: Workspace, remote: str) -> StartingPoint:
         sending=_digest_of([address(top, remote), *sending]),
         is_worktree=workspace.is_worktree,
         repository=str(top),
+        refs=git_history.refs(top),
+        identities=sorted(identities(top)),
     )
+
+
+def identities(top: Path) -> set[str]:
+    """Return whom git takes for the author and the committer there, `Name <mail>` each; the agent is given the same."""
+    given = {name: value for name, value in os.environ.items() if name.startswith(IDENTITY)}
+    words = ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")
+    told = (git_command.run(top, "var", word, env=given, accepted=(0, 128)).stdout for word in words)
+    return {os.fsdecode(one).rpartition(">")[0] + ">" for one in told if b">" in one}
 
 
 def address(repository: Path, remote: str) -> str:

@@ -27,6 +27,9 @@ TRUE = {
     "a changed mode": "chmod +x README && git commit -qam 'Let it run'",
     "a changed indentation where it has a meaning": "sed -i 's/^    c/c/' code.py && git commit -qam Dedent",
     "a merge of the trunk and work of its own": (f"git merge -q --no-edit newer && echo work > work.txt && {COMMIT}"),
+    "a changed indentation": "sed -i 's/The/  The/' README && git commit -qam Indent",
+    "a blank within a line": "sed -i 's/The text/Thetext/' README && git commit -qam 'Join it'",
+    "other ends of lines": "sed -i 's/$/\\r/' README && git commit -qam 'End it otherwise'",
     "an underlined heading": f"printf 'Title\\n=======\\ntext\\n' > doc.rst && {COMMIT}",
 }
 FALSE = {
@@ -55,6 +58,10 @@ FALSE = {
     "work on another branch": (f"git checkout -q -b elsewhere && echo work > work.txt && {COMMIT}", "work_unfinished"),
     "work on no branch": (f"git checkout -q --detach && echo work > work.txt && {COMMIT}", "work_unfinished"),
     "a rewritten beginning": ("echo work > README && git commit -qa --amend -m Begin", "work_unfinished"),
+    "a history of its own": (
+        "git checkout -q --orphan new && git commit -qm New && git branch -f theirs && git checkout -q -B old theirs",
+        "work_unfinished",
+    ),
 }
 
 
@@ -91,6 +98,22 @@ def prepared(one: Runner, script: str, *, evidence: str = "change", attempts: in
 def newer(one: Runner) -> None:
     """Make a branch `newer` that main is at too, one commit further than where the agent's worktree begins."""
     git(one.repository, "branch", "newer")
+
+
+def strange(one: Runner) -> None:
+    """Let a colleague push to a remote's main, and have a branch and a tag here with commits of today."""
+    remote, theirs = one.directory / "remote.git", one.directory / "theirs"
+    git(one.directory, "clone", "-q", "--bare", str(one.repository), str(remote))
+    git(one.repository, "remote", "add", "origin", str(remote))
+    git(one.repository, "fetch", "-q", "origin")
+    git(one.directory, "clone", "-q", "-b", "main", str(remote), str(theirs))
+    (theirs / "theirs.txt").write_text("A colleague's\n")
+    git(theirs, "add", "-A")
+    git(theirs, "commit", "-qm", "A colleague's work")
+    git(theirs, "push", "-q", "origin", "main")
+    git(one.repository, "fetch", "-q", str(theirs), "main:strange")
+    tree = git(one.repository, "rev-parse", "strange^{tree}")
+    git(one.repository, "tag", "marked", git(one.repository, "commit-tree", tree, "-p", "main", "-m", "Marked"))
 
 
 def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
@@ -141,6 +164,78 @@ def test_commits_of_others_that_were_merged_are_no_work(runner: MakeRunner, pm: 
 
     assert ended(pm, task)[0] == "pending"
     assert "no_work_done" in ended(pm, task)[1]
+
+
+@pytest.mark.parametrize("complexity", ["major", "minor"])
+@pytest.mark.parametrize("merged", ["strange", "marked", "origin/main"])
+def test_commits_of_a_branch_a_tag_or_a_remote_that_were_merged_are_no_work(
+    runner: MakeRunner, pm: PmServer, merged: str, complexity: str
+) -> None:
+    """Regression: only the local trunk was known to be of others, so a merge of anything else was done and pushed."""
+    one = prepared(runner(), f"git fetch -q && git merge -q --no-edit {merged}")
+    strange(one)
+    task = pm.api.task("Do it", complexity=complexity)
+
+    one.run("--single-task")
+
+    assert "no_work_done" in ended(pm, task)[1]
+
+
+@pytest.mark.parametrize("complexity", ["major", "minor"])
+def test_work_upon_what_was_merged_and_pushed_counts(runner: MakeRunner, pm: PmServer, complexity: str) -> None:
+    push = "git push -q origin HEAD:refs/heads/helping"
+    one = prepared(runner(), f"git merge -q --no-edit strange && echo work > work.txt && {COMMIT} && {push}")
+    strange(one)
+    task = pm.api.task("Do it", complexity=complexity)
+
+    one.run("--single-task")
+
+    status, notes = ended(pm, task)
+    assert status == "dev_done", notes
+    assert [commit["subject"] for commit in receipt(one)["evidence"]["commits"]] == ["Do the work"]
+    assert receipt(one)["evidence"]["diff"]["files"] == 1
+
+
+def test_a_commit_that_somebody_else_made_meanwhile_in_the_main_checkout_is_no_work(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    """Regression: whatever was committed while the agent worked was taken for its own."""
+    theirs = "git -c user.name=Human -c user.email=human@example.invalid commit -qm Theirs"
+    one = prepared(runner(), f"echo theirs > theirs.txt && git add -A && {theirs}")
+    task = pm.api.task("Do it")
+
+    one.run("--single-task")
+
+    notes = ended(pm, task)[1]
+    assert "no_work_done" in notes
+    assert "commits by Human <human@example.invalid>" in notes
+
+
+def test_a_name_that_git_is_given_while_the_agent_works_is_its_own(runner: MakeRunner, pm: PmServer) -> None:
+    naming = "git config user.name Claude && git config user.email claude@example.invalid"
+    one = prepared(runner(), f"{naming} && echo work > work.txt && {COMMIT}")
+    task = pm.api.task("Do it")
+
+    one.run("--single-task")
+
+    assert ended(pm, task)[0] == "dev_done"
+
+
+@pytest.mark.parametrize(("more", "status"), [("", "pending"), ("echo work > work.txt", "dev_done")])
+def test_what_lay_in_the_main_checkout_before_is_no_work_when_the_agent_commits_it(
+    runner: MakeRunner, pm: PmServer, more: str, status: str
+) -> None:
+    """Regression: a person's edits that were not committed counted once the agent had committed them."""
+    one = prepared(runner(), f"{more or 'true'}\n{COMMIT}")
+    (one.repository / "README").write_text("Somebody's change\n")
+    (one.repository / "human [1].txt").write_text("Somebody's notes\n")
+    task = pm.api.task("Do it")
+
+    one.run("--single-task")
+
+    now, notes = ended(pm, task)
+    assert now == status, notes
+    assert "was committed with it, as it was: README, human [1].txt" in notes
 
 
 def test_old_commits_that_were_pulled_into_the_main_checkout_are_no_work(runner: MakeRunner, pm: PmServer) -> None:

@@ -1,0 +1,112 @@
+"""Whose commits they are: what came upon a branch for a task, and what others have made and was merged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import branch_names, git, git_history
+from components.git_history import Made
+from components.model import Task, Workspace
+from components.starting_point import StartingPoint
+
+HEADS, REMOTES = "refs/heads/", "refs/remotes/"
+CLOCK_SECONDS = 1.0
+"""Times of commits are whole seconds."""
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where the work on a task began, and what is known of it.
+
+    `before` is how things stood when the first agent of the claim came; `spans` are the times in which its agents
+    worked (seconds since 1970); `earlier` are commits of this task that an earlier claim left in the main checkout.
+    """
+
+    task: Task
+    base: str
+    before: StartingPoint | None = None
+    spans: Sequence[Span] = ()
+    earlier: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The task's commits, newest first; what their change is measured from; and who made others there meanwhile."""
+
+    commits: tuple[Made, ...]
+    anchor: str
+    others: tuple[str, ...] = ()
+
+
+def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[str]) -> Own:
+    """Tell the task's commits from those of others, which do not count though they were merged.
+
+    In the main checkout somebody else may work too: there it has to be made while an agent of the task worked, by
+    whom git says that the agent is; `here` is who that is now. Raises GitFailed.
+    """
+    top, base = workspace.path, beginning.base
+    others = tuple(dict.fromkeys(_of_others(workspace, beginning)))
+    made = git_history.commits_of(top, base, head, others)
+    anchor = _anchor(top, base, head, others)
+    if workspace.is_worktree:
+        return Own(tuple(made), anchor)
+    then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning.spans, one.at)]
+    known = {*here, *(beginning.before.identities if beginning.before else ())}
+    own = [one for one in then if one.commit.id in beginning.earlier or not known or one.by <= known]
+    strangers = sorted({who for one in then if one not in own for who in one.by - known})
+    return Own(tuple(own), anchor, tuple(strangers))
+
+
+def _is_in(spans: Sequence[Span], at: int) -> bool:
+    return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in spans)
+
+
+def _anchor(top: Path, base: str, head: str, others: Sequence[str]) -> str:
+    """Return the commit that the work is measured from: the beginning, with what was merged of others."""
+    came = git_history.parents_of(top, base, head)
+    theirs = came.keys() - git_history.parents_of(top, base, head, others).keys()
+    inner = {parent for commit in theirs for parent in came[commit]}
+    return git_history.merged(top, base, sorted(theirs - inner)) or base
+
+
+def _of_others(workspace: Workspace, beginning: Beginning) -> Iterator[str]:
+    """Yield what other branches and tags were at when the work began and are at now, and what was fetched since.
+
+    A branch that was made since may be the agent's; so may be what was pushed.
+    """
+    repository = workspace.repository
+    now = git_history.refs(repository)
+    trunk = git.default_branch(repository)
+    before = beginning.before.refs if beginning.before else {}
+    known = before or {ref: tip for ref, tip in now.items() if ref == f"{HEADS}{trunk}"}
+    ours = _names(workspace, beginning.task, trunk)
+    for ref in {**known, **{ref: "" for ref in now if ref.startswith(REMOTES)}}:
+        if _is_ours(ref, ours, workspace):
+            continue
+        if ref in known:
+            yield known[ref]
+        if now.get(ref, known.get(ref)) != known.get(ref) and not (
+            ref.startswith(REMOTES) and git_history.is_pushed(repository, ref)
+        ):
+            yield now[ref]
+
+
+def _names(workspace: Workspace, task: Task, trunk: str) -> set[str]:
+    """Return the names that branches of this task may have."""
+    named = {task.branch, branch_names.default_for(task.id), f"task-{task.id}"} if workspace.is_worktree else set()
+    return (named - {trunk, ""}) | ({workspace.branch} if workspace.branch else set())
+
+
+def _is_ours(ref: str, ours: Collection[str], workspace: Workspace) -> bool:
+    """Is it a branch of this task? A claim's stands under a name with an ending of its own.
+
+    In the main checkout the branch at a remote is not: others push to it.
+    """
+    name = ref.removeprefix(HEADS)
+    if ref.startswith(REMOTES):
+        name = ref.removeprefix(REMOTES).partition("/")[2] if workspace.is_worktree else ""
+    return any(name == one or (workspace.is_worktree and name.startswith(f"{one}-")) for one in ours)
