@@ -21,8 +21,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from components import journal_format, store_url, typed_task
 from components.execution import Execution
@@ -31,6 +30,7 @@ from components.states import Door, ExecutionStatus, Phase, Reason
 from components.store import Store
 from components.typed_task import TypedTask
 
+ROOT = Path(__file__).parent.parent
 COUNT = 10_000
 TYPED_EACH = 4
 """Every so many executions one was typed."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from components import durable, execution_end, execution_log, process
+from components import durable, execution_end, execution_log
 from components.attempt_log import AttemptLog, Growing
 from components.errors import NotFound
 from components.execution_index import ExecutionFiles, Watch, verdict
 from components.log_view import Kind, Line, LogView
 from components.model import Verdict
 from components.run_directory import RunDirectory, RunState
+from components.run_end import RunEnd
 from components.states import Phase
 
 LEAST_REST, MOST_REST, REST_GROWTH = 0.1, 1.0, 1.5
@@ -22,6 +22,8 @@ LEAST_REST, MOST_REST, REST_GROWTH = 0.1, 1.0, 1.5
 MOST_GROWTH = 10
 UNATTENDED_LOOKS = 8
 """After how many looks in vain, some five seconds, it is said that nobody works on it."""
+ABANDONED_LOOKS = 30
+"""After how many, half a minute, nobody is waited for any more: whoever restarts a runner is done by then."""
 BACK_BYTES = 32 << 20
 """How far back the last readable lines are looked for in one file."""
 MORE = 8
@@ -54,6 +56,7 @@ class LogFollow:
         self._attempt = attempt
         self._rest = rest
         self._looks = 0
+        self._is_abandoned = False
         self._watch = Watch(files)
         if attempt is not None and attempt not in files.runs():
             there = ", ".join(map(str, files.runs())) or "none yet"
@@ -104,6 +107,8 @@ class LogFollow:
             yield from self._lines_of(log)
         if self._is_over():
             yield from make_view().own(self._closing())
+        elif self._is_abandoned:
+            yield self._left()
 
     def _lines_of(self, log: AttemptLog) -> Iterator[Line]:
         yield from log.opening(self._verdict_before(log.number), self._watch.look())
@@ -158,13 +163,16 @@ class LogFollow:
                         self._looks = 0
             if is_over or self._attempt is not None:
                 return
-            if self._looks == UNATTENDED_LOOKS and self._is_unattended():
+            if self._looks in (UNATTENDED_LOOKS, ABANDONED_LOOKS) and self._is_unattended():
+                self._is_abandoned = self._looks == ABANDONED_LOOKS
+                if self._is_abandoned:
+                    return
                 yield 0, None
             self._pause(None, has_come=False)
 
     def _grow(self, number: int, run: RunDirectory, streams: Sequence[Growing]) -> Iterator[tuple[int, bytes]]:
         """Yield pieces of a run's streams as they grow, each with its stream's place, until the run is over."""
-        with contextlib.closing(_RunEnd(run)) as end:
+        with contextlib.closing(RunEnd(run)) as end:
             while True:
                 is_over = not self._is_live or (end.may_have_come() and self._has_ended(number, run))
                 offset = sum(stream.offset for stream in streams)
@@ -201,6 +209,13 @@ class LogFollow:
         who = f" of agent {held.agent_id}" if held else ""
         return Line(Kind.WARNING, f"nobody works on it: the runner{who} is gone; started again, it goes on")
 
+    def _left(self) -> Line:
+        """Tell that nobody came; what to do next stands in it."""
+        short = self.files.short_id
+        is_typed = self.files.directory.is_dir()
+        way = f"`restart {short} --resume`" if is_typed else "to start its runner again"
+        return Line(Kind.OVER, f"execution {short} is abandoned: nobody works on it; the way on is {way}")
+
     def _pause(self, fd: int | None, *, has_come: bool) -> None:
         self._looks = 0 if has_come else self._looks + 1
         self._rest(min(LEAST_REST * REST_GROWTH ** min(self._looks, MOST_GROWTH), MOST_REST), fd)
@@ -222,28 +237,3 @@ class LogFollow:
             if last <= 0:
                 break
         return number, offset
-
-
-class _RunEnd:
-    """Tells without any cost that a run cannot be over yet: its process lives."""
-
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        self.fd: int | None = None
-
-    def may_have_come(self) -> bool:
-        if self.fd is None:
-            self.fd = process.end_of(self._run)
-        if self.fd is None:
-            return True
-        poller = select.poll()
-        poller.register(self.fd, select.POLLIN)
-        if not poller.poll(0):
-            return False
-        self.close()  # while something else of the run lives, it is looked for again
-        return True
-
-    def close(self) -> None:
-        if self.fd is not None:
-            os.close(self.fd)
-            self.fd = None

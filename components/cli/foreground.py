@@ -9,7 +9,7 @@ import click
 
 from components import execution_index, stopping, typed_task
 from components.cli.logs import printer
-from components.cli.output import show
+from components.cli.output import folded, show
 from components.config import Config
 from components.log_follow import LogFollow
 from components.states import Reason
@@ -34,11 +34,9 @@ def follow(config: Config, claim: str) -> int:
 
 def leave(config: Config, files: execution_index.ExecutionFiles) -> int:
     """Leave the task at work, unless it is to be cancelled."""
-    click.echo(
-        f"\n{files.short_id} works on in the background: `logs {files.short_id} -f` shows it,"
-        f" `cancel {files.short_id}` ends it. Ctrl-C again within 3 s cancels it now",
-        err=True,
-    )
+    short = files.short_id
+    told = f"{short} works on in the background: `logs {short} -f` shows it, `cancel {short}` ends it."
+    click.echo("\n" + "\n".join(folded(f"{told} Ctrl-C again within 3 s cancels it now")), err=True)
     try:
         stopping.waited(3.0 if sys.stdin.isatty() else 0.0, lambda: False)
     except KeyboardInterrupt:

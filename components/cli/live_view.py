@@ -13,6 +13,7 @@ import tty
 from collections.abc import Callable, Iterable, Iterator
 
 from components.cli.output import Line, show_all, styled
+from components.task_card import fit
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 HOME, END_OF_LINE, REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -46,10 +47,10 @@ def _run_in_pipe(draw: Callable[[], Iterable[Line]], seconds: float) -> None:
 
 
 def _paint(lines: list[Line]) -> None:
-    """Write a picture in one go, cut to the screen."""
-    height = shutil.get_terminal_size().lines
+    """Write a picture in one go, cut to the screen: a line that wrapped would push the others out of it."""
+    columns, height = shutil.get_terminal_size()
     shown = lines if len(lines) <= height else [*lines[: height - 1], Line(f"... {len(lines) - height + 1} more lines")]
-    text = f"{END_OF_LINE}\r\n".join(styled(line) for line in shown)
+    text = f"{END_OF_LINE}\r\n".join(styled(line._replace(text=fit(line.text, columns))) for line in shown)
     sys.stdout.write(HOME + text + END_OF_LINE + REST_OF_SCREEN)
     sys.stdout.flush()
 

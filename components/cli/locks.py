@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
-from components import durable, git, overview
-from components.cli.output import age, folded, show, table
+from components import durable, git, held_accounts, overview
+from components.cli.output import age, folded, show, span, table
 from components.config import load
 from components.errors import RunnerError
 from components.overview import Agent, Overview, Run
@@ -36,7 +37,7 @@ class RepositoryLock:
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(repository: str | None, file: Path | None, as_json: bool) -> None:
-    """Show who holds what: the lock of every agent id, and the locks of the repository.
+    """Show who holds what: the lock of every agent id, accounts on hold, and the locks of the repository.
 
     A lock lives as long as the process that holds it: `nobody` beside a task means that its runner ended, and goes on
     with it when it is started again. Nothing is changed.
@@ -49,10 +50,12 @@ def command(repository: str | None, file: Path | None, as_json: bool) -> None:
         locks, why = [], str(error)
     if as_json:
         agents = [_as_json(agent) for agent in seen.agents]
-        told = {"host": seen.host, "agents": agents, "repository": [asdict(one) for one in locks], "trouble": why}
-        show(json.dumps(told, indent=2))
+        accounts = [asdict(one) for one in held_accounts.find(config.home)]
+        told = {"host": seen.host, "agents": agents, "accounts": accounts}
+        show(json.dumps({**told, "repository": [asdict(one) for one in locks], "trouble": why}, indent=2))
         return
     _show_agents(seen)
+    _show_accounts(config.home)
     show()
     show(f"REPOSITORY {config.repository}", bold=True)
     for line in folded(why) if why else table([(one.name, one.held_by or "nobody") for one in locks]):
@@ -71,6 +74,21 @@ def _show_agents(seen: Overview) -> None:
         if agent.trouble:
             for row in folded(f"{agent.journal}: {agent.trouble}"):
                 show(row, "yellow")
+
+
+def _show_accounts(home: Path) -> None:
+    """Show which accounts are on hold: no agent of theirs is started until then."""
+    held = list(held_accounts.find(home))
+    if not held:
+        return
+    show()
+    rows = [(one.account, one.agent_id, f"in {span(max(0.0, one.until - time.time()))}", one.reason) for one in held]
+    heading, *lines = table([("ACCOUNT ON HOLD", "MET BY", "ENDS", "WHY"), *rows])
+    show(heading, bold=True)
+    for line in lines:
+        show(line)
+    for row in folded("once it works again, the file may be removed: " + held[0].path, "", "    "):
+        show(row, "yellow")
 
 
 def _row(agent: Agent, host: str) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class LineCount(click.ParamType[int | None]):
 
 @click.command(name="logs", help=HELP)
 @click.argument("execution", metavar="ID", shell_complete=ids.complete)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the execution is over, also over a runner's restart.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until it is over, or nobody has worked on it for 30 s.")
 @click.option(
     "-n",
     "--lines",

@@ -149,9 +149,9 @@ def tell(claim: str, pid: int, log: Path, as_json: bool) -> None:
     show(f"Started {short} (pid {pid})", "green")
     for line in folded(f"Log: {log}", "  "):
         show(line)
-    show(f"  agent-runner logs {short} -f    what the agent does")
-    show("  agent-runner status             all that runs here")
-    show(f"  agent-runner cancel {short}     stop it")
+    for words, what in ((f"logs {short} -f", "what the agent does"), ("status", "all that runs here")):
+        show(f"  agent-runner {words:18}  {what}")
+    show(f"  agent-runner {f'cancel {short}':18}  stop it")
 
 
 def first_line(text: str) -> str:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from components.overview import Run
     from components.store_reader import StoreReader
 
-HEADINGS = ("ID", "AGENT", "STAGE", "CPU", "TIME+", "MEMORY", "PROCS", "ELAPSED", "COST", "TITLE")
-AGENT_WIDTH = 13
+HEADINGS = ("ID", "AGENT", "STAGE", "CPU", "MEM", "PROCS", "SINCE", "COST", "TITLE")
+AGENT_WIDTH = 10
 SECONDS = 2.0
 MEBI = 1 << 20
 HELP = """Show all agents of this machine, live: the CPU and the memory that each uses with all that it has started.
 
-CPU is in percent of one core since the look before, TIME+ the CPU time that its processes have used. `q` or Ctrl-C
+CPU is in percent of one core since the look before, MEM in mebibytes, PROCS how many processes there are. `q` or Ctrl-C
 ends it. In a pipe, and with --json, it is one look; CPU is then the mean since the agent was started.
 
 Exit codes: 0 shown, 2 a mistake in the call or the configuration.
@@ -128,8 +128,7 @@ def _row(one: Load) -> tuple[str, ...]:
         short(one.agent_id, AGENT_WIDTH),
         one.stage,
         f"{one.cpu_percent:.0f}%",
-        span(one.cpu_seconds),
-        f"{one.memory_bytes // MEBI} MiB",
+        f"{one.memory_bytes // MEBI}M",
         str(one.processes),
         span(one.elapsed),
         usd(one.cost_usd, is_whole=one.is_whole_cost),

@@ -53,14 +53,17 @@ def test_what_was_done_is_listed_shown_and_its_change_outlives_its_worktree(term
 def test_the_change_is_gone_only_with_its_branch_and_says_so(terminal: Terminal) -> None:
     claim = done(terminal)
     git(terminal.repository, "branch", "-D", f"feature/task-t{claim[:8]}")
+    for ref in git(terminal.repository, "for-each-ref", "--format=%(refname)", "refs/agent-runner").split():
+        git(terminal.repository, "update-ref", "-d", ref)
     git(terminal.repository, "reflog", "expire", "--expire=now", "--all")
     git(terminal.repository, "gc", "-q", "--prune=now")
-    refs = git(terminal.repository, "for-each-ref", "--format=%(refname)").split()
+    assert git(terminal.repository, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/main"]
 
     ran = terminal.run("diff", claim)
 
-    assert ran.returncode in (0, 4)
-    assert ran.returncode == 0 if len(refs) > 1 else "not in" in ran.stderr
+    assert (ran.returncode, ran.stdout) == (4, "")
+    assert "not in" in ran.stderr
+    assert terminal.run("show", claim).returncode == 0
 
 
 def test_a_pager_of_the_repositorys_own_configuration_is_never_run(terminal: Terminal, tmp_path: Path) -> None:
@@ -196,18 +199,85 @@ def test_pruning_takes_what_is_old_and_leaves_failures_and_what_lives(terminal: 
     assert "succeeded" in terminal.say("show", old)
 
 
-def test_nothing_alive_or_failed_is_ever_planned_to_go(tmp_path: Path) -> None:
-    one = Terminal(tmp_path, "wait")
+def test_nothing_alive_is_ever_planned_to_go_and_it_may_when_it_is_over(tmp_path: Path) -> None:
+    one = Terminal(tmp_path, "wait", "write", "commit")
+    later = time.time() + 90 * 86400
     try:
         claim = one.start()
-        later = time.time() + 90 * 86400
-        planned = pruning.plan(one.home, Rule(1.0), None, now=later)
+        for rule in (Rule(1.0), Rule(total_bytes=0)):
+            planned = pruning.plan(one.home, rule, None, now=later)
+            assert (planned.going, planned.staying, planned.protected) == ((), 1, 1)
+        one.kill(claim, "runner")
+        assert pruning.plan(one.home, Rule(1.0), None, now=later).going == ()
+        one.say("restart", claim, "--resume", "-b")
         one.open_gate()
         one.ended(claim)
     finally:
         one.close()
 
-    assert planned.going == ()
+    assert [gone.short_id for gone in pruning.plan(one.home, Rule(1.0), None, now=later).going] == [claim[:8]]
+
+
+def left(home: Path, number: int, reason: str = "succeeded", size: int = 4096) -> str:
+    """Leave the run of an execution that ended `number` days ago, and return its short id."""
+    short = f"{number:08x}"
+    run = home / "runs" / f"{number}-{short}-1"
+    run.mkdir(parents=True)
+    (run / "result.json").write_text(json.dumps({"verdict": {"reason": reason, "detail": ""}}))
+    (run / "out").write_bytes(b"x" * size)
+    then = time.time() - number * 86400
+    os.utime(run, (then, then))
+    return short
+
+
+def going(home: Path, rule: Rule) -> list[str]:
+    return [one.short_id for one in pruning.plan(home, rule, None).going]
+
+
+def test_the_newest_failures_stay_and_the_older_ones_go(tmp_path: Path) -> None:
+    failures = [left(tmp_path, number, "agent_failed") for number in range(100, 125)]
+    done = left(tmp_path, 99)
+
+    gone = going(tmp_path, Rule(30.0))
+
+    assert gone == [*reversed(failures[pruning.KEPT_FAILURES :]), done]
+
+
+def test_an_execution_without_a_verdict_counts_as_a_failure(tmp_path: Path) -> None:
+    short = left(tmp_path, 100)
+    (tmp_path / "runs" / f"100-{short}-1" / "result.json").write_text("{torn")
+
+    assert going(tmp_path, Rule(30.0)) == []
+
+
+def test_the_oldest_go_until_what_is_left_is_small_enough(tmp_path: Path) -> None:
+    old, middle, young = (left(tmp_path, number, size=100_000) for number in (3, 2, 1))
+
+    assert going(tmp_path, Rule(total_bytes=250_000)) == [old]
+    assert going(tmp_path, Rule(total_bytes=150_000)) == [old, middle]
+    assert going(tmp_path, Rule(total_bytes=0)) == [old, middle, young]
+    assert going(tmp_path, Rule(2.5, 1_000_000)) == [old]
+
+
+def test_nothing_is_pruned_while_a_journal_cannot_be_read(terminal: Terminal) -> None:
+    short = left(terminal.home, 100)
+    (terminal.home / "locks").mkdir()
+    (terminal.home / "locks" / "agent-dev_1.lock").write_text("{torn")
+
+    ran = terminal.run("prune", "--yes")
+
+    assert ran.returncode == 1
+    assert "agent-dev_1.lock cannot be read, so nothing is pruned" in ran.stderr
+    assert list(terminal.home.glob(f"runs/*-{short}-*"))
+
+
+def test_what_a_pruning_that_was_killed_had_set_aside_is_deleted_by_the_next(terminal: Terminal) -> None:
+    (terminal.home / "removed" / "7-00000007-1").mkdir(parents=True)
+    left(terminal.home, 100)
+
+    terminal.say("prune", "--yes")
+
+    assert not any((terminal.home / "removed").iterdir())
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -447,3 +447,20 @@ def test_a_follow_survives_the_death_of_the_runner_and_its_restart(
         assert "succeeded (2 attempts" in rows[-1]
     finally:
         runner.close()
+
+
+def test_a_follow_of_an_abandoned_execution_says_so_and_ends(
+    home: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """It waited for ever for a runner that nobody started again."""
+    TaskPersistence("dev_1", home).save(entry())
+    made(home, 1, b"first\n", KILLED)
+
+    process = start(started, "3f9c", "-f")
+    out, err = process.communicate(timeout=50)
+
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode().splitlines()[-2:] == [
+        "!! nobody works on it: the runner of agent dev_1 is gone; started again, it goes on",
+        "== execution 3f9c01ab is abandoned: nobody works on it; the way on is to start its runner again",
+    ]
