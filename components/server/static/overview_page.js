@@ -81,7 +81,7 @@ const queue = (tasks, refresh) => {
 const health = ({ now, ready }) => {
   const troubles = [
     ...Object.entries(ready.checks || {}).filter(([, said]) => said !== "ok").map(([name, said]) => `The ${name} is not usable: ${said}. Look at the log of the service.`),
-    ...now.strays.map((one) => `An agent lives that no journal knows, in ${last(one.path)}. It is stopped by agent-runner doctor --fix, or ends by itself.`),
+    ...now.strays.map((one) => `An agent lives that no journal knows, in ${last(one.path)}. agent-runner status names its process; it ends by itself when its leash is over.`),
     ...now.dead_letters.map((one) => `A report was refused by the server and is kept in ${one.path}.`),
     ...now.unreadable.map((one) => `${one.path} cannot be read: ${one.why}.`),
     ...(now.set_aside.length ? [`${many(now.set_aside.length, "damaged state file")} set aside, the newest ${now.set_aside.at(-1)}.`] : []),
