@@ -51,9 +51,16 @@ def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[s
     top, base = workspace.path, beginning.base
     others = tuple(dict.fromkeys(_of_others(workspace, beginning)))
     made = git_history.commits_of(top, base, head, others)
-    anchor = _anchor(top, base, head, others)
+    anchor = base if beginning.earlier else _anchor(top, base, head, others)
     if workspace.is_worktree:
         return Own(tuple(made), anchor)
+    if beginning.earlier:  # also where it was pushed or merged since
+        there = {one.commit.id for one in made}
+        made += [
+            one
+            for one in git_history.commits_of(top, base, head)
+            if one.commit.id in beginning.earlier and one.commit.id not in there
+        ]
     then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning.spans, one.at)]
     known = {*here, *(beginning.before.identities if beginning.before else ())}
     own = [one for one in then if one.commit.id in beginning.earlier or not known or one.by <= known]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from components import agent_environment, cancelling, demand, durable, execution_log, git_history, process, vital_signs
@@ -78,8 +78,23 @@ def wanted(held: Held, workspace: Workspace, tools: Tools) -> tuple[Check, ...]:
     own = tuple(rules.named(command) for command in tools.config.checks)
     if not tools.config.repository_checks:
         return own
-    start = git_history.started_from(workspace.repository, workspace.base_commit)
-    return own + rules.checks_at(workspace.repository, start)
+    believed = rules.trusted(workspace.repository, _start(workspace))
+    return own + (rules.checks_at(workspace.repository, believed) if believed else ())
+
+
+def doubts(workspace: Workspace) -> Iterator[str]:
+    """Yield what a person has to know of the repository's rules: whose are not believed. Raises GitFailed."""
+    start = _start(workspace)
+    believed = rules.trusted(workspace.repository, start)
+    if believed != start:
+        yield (
+            f"{rules.FILE} at {start[:10]} was written by an agent whose task is not done;"
+            f" {f'that of {believed[:10]} is' if believed else 'none is'} believed until somebody commits it anew"
+        )
+
+
+def _start(workspace: Workspace) -> str:
+    return git_history.started_from(workspace.repository, workspace.base_commit)
 
 
 def run(checks: Sequence[Check], held: Held, workspace: Workspace, tools: Tools, locks: Sequence[int] = ()) -> Checked:

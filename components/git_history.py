@@ -131,6 +131,12 @@ def _empty_tree(path: Path) -> str:
     return git_command.answer(path, "hash-object", "-t", "tree", os.devnull)
 
 
+def commits_on(path: Path, head: str, name: str) -> list[str]:
+    """Return the commits of `head` that a file comes from, newest first, at most 1000."""
+    words = ("log", "--no-show-signature", "--topo-order", "--max-count=1000", "--format=%H", head, "--", name)
+    return git_command.run(path, *words).stdout.decode().split()
+
+
 def file_at(path: Path, commit: str, name: str) -> bytes | None:
     """Return a file as a commit has it (its first MB), None where it has none."""
     shown = git_command.run(path, "cat-file", "blob", f"{commit}:{name}", accepted=(0, 128))

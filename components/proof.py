@@ -7,7 +7,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from components import cancelling, checking, demand, evidence, handoff, main_checkout, receipt, starting_point
+from components import (
+    cancelling,
+    checking,
+    demand,
+    evidence,
+    git_history,
+    handoff,
+    main_checkout,
+    receipt,
+    starting_point,
+    unproven,
+)
 from components.authorship import Beginning, Span
 from components.checking import Checked
 from components.errors import ConfigError, GitFailed, UnsafeName
@@ -41,12 +52,22 @@ def examine(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools) -> Ve
 def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
     """Look at the work, and note in the receipt what is there. Raises GitFailed."""
     workspace = _reopened(held, tools)
-    base = handoff.begun_at(held.task, workspace)
-    beginning = Beginning(held.task, base, _first_start(held, tools), list(_spans(held, tools)))
+    beginning = _beginning(held, workspace, tools)
     found = evidence.gather(workspace, beginning)
+    if not workspace.is_worktree:
+        unproven.note(held.task, workspace, beginning.base, [commit.id for commit in found.commits])
     receipt.add(run, evidence=receipt.evidence_part(found, tools.redact))
     receipt.warn(run, *(tools.redact(plain(words)) for words in (*_warnings(run, workspace, tools), *found.notes)))
     return found
+
+
+def _beginning(held: Held, workspace: Workspace, tools: Tools) -> Beginning:
+    """Return where the work began, in this claim or in an earlier one that was given back unfinished."""
+    base, earlier = handoff.begun_at(held.task, workspace), tuple[str, ...]()
+    left = None if workspace.is_worktree else unproven.find(held.task, workspace.repository)
+    if left is not None and git_history.is_ancestor(workspace.path, left.begun, base):
+        base, earlier = left.begun, left.commits
+    return Beginning(held.task, base, _first_start(held, tools), list(_spans(held, tools)), earlier)
 
 
 def _judged(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
@@ -80,6 +101,7 @@ def _checked(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, lock
     assert workspace is not None  # `examine` has looked
     try:
         checks = checking.wanted(held, workspace, tools)
+        receipt.warn(run, *checking.doubts(workspace))
     except (ConfigError, GitFailed) as error:
         return _as(Reason.CHECKS_UNUSABLE, str(error), verdict)
     if not checks:

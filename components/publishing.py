@@ -20,6 +20,7 @@ from components import (
     pull_request,
     receipt,
     starting_point,
+    unproven,
 )
 from components.errors import ConfigError, GitFailed, UnsafeName
 from components.model import Held, Verdict, Workspace
@@ -45,6 +46,9 @@ def publish(held: Held, tools: Tools) -> None:
         return
     if verdict.reason is Reason.SUCCEEDED:
         _Publication(held, held.workspace, run, tools).hand_on()
+        if not held.workspace.is_worktree:
+            with _told(run, tools, "that the work is done could not be noted"):
+                unproven.forget(held.task, held.workspace)
     elif verdict.reason not in NOT_SURE:
         with contextlib.suppress(GitFailed, UnsafeName, OSError):
             if "evidence" not in receipt.read(run):

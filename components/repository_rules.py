@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components import git_history
+from components import git_history, unproven
 from components.errors import ConfigError
 from components.redact import shorten
 from components.setting_kinds import nearest
@@ -42,6 +42,21 @@ def checks_at(repository: Path, commit: str) -> tuple[Check, ...]:
     """
     content = git_history.file_at(repository, commit, FILE)
     return () if content is None else parse(content, f"{FILE} at {commit[:10]}")
+
+
+def trusted(repository: Path, commit: str) -> str:
+    """Return the commit whose rules are to be believed in place of another's, "" where there are none to believe.
+
+    What an agent has written for a task that is not done is no rule: neither is what stands upon it, until somebody
+    else writes the file again. Raises GitFailed.
+    """
+    doubted = unproven.commits(repository)
+    if not doubted:
+        return commit
+    writers = git_history.commits_on(repository, commit, FILE)
+    if not writers or writers[0] not in doubted:
+        return commit
+    return next((writer for writer in writers if writer not in doubted), "")
 
 
 def parse(content: bytes, where: str) -> tuple[Check, ...]:

@@ -105,6 +105,44 @@ def test_an_agent_that_mends_what_is_red_is_done(runner: MakeRunner, pm: PmServe
     assert ended(pm, task)[0] == "dev_done"
 
 
+def test_rules_that_an_agent_left_behind_with_rejected_work_are_not_believed(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: a minor task that was parked for a red check left a file on main that switched the checks off."""
+    one = prepared(
+        runner(),
+        rules="checks: [test ! -e bug.txt]\n",
+        agent="echo 'checks: []' > .agent-runner.yaml; date +%N > bug.txt",
+    )
+    first = pm.api.task("Do it")
+    one.run("--single-task")
+    assert "checks_failed" in ended(pm, first)[1]
+    second = pm.api.task("Do more")
+
+    one.run("--single-task")
+
+    assert "checks_failed" in ended(pm, second)[1]
+    assert "was written by an agent whose task is not done" in ended(pm, second)[1]
+
+
+def test_rules_that_somebody_has_written_since_are_believed_again(runner: MakeRunner, pm: PmServer) -> None:
+    one = prepared(
+        runner(),
+        rules="checks: [test ! -e bug.txt]\n",
+        agent="echo 'checks: []' > .agent-runner.yaml; date +%N > bug.txt",
+    )
+    task = pm.api.task("Do it")
+    one.run("--single-task")
+    assert "checks_failed" in ended(pm, task)[1]
+    (one.repository / ".agent-runner.yaml").write_text("checks: [test -e bug.txt]\n")
+    git(one.repository, "commit", "-qam", "Want it")
+    later = pm.api.task("Do more")
+
+    one.run("--single-task")
+
+    status, notes = ended(pm, later)
+    assert status == "dev_done", notes
+    assert "test -e bug.txt passed" in notes
+
+
 def test_the_agent_s_own_copy_of_the_rules_is_not_believed(runner: MakeRunner, pm: PmServer) -> None:
     one = prepared(
         runner(),

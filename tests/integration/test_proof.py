@@ -390,10 +390,13 @@ def test_work_of_all_attempts_of_a_claim_counts(runner: MakeRunner, pm: PmServer
         assert ended(pm, task)[0] == "dev_done"
 
 
-def test_a_claim_that_goes_on_with_unfinished_work_has_that_to_show(runner: MakeRunner, pm: PmServer) -> None:
+@pytest.mark.parametrize("complexity", ["major", "minor"])
+def test_a_claim_that_goes_on_with_unfinished_work_has_that_to_show(
+    runner: MakeRunner, pm: PmServer, complexity: str
+) -> None:
     """Regression: the work of a claim that was given back stood before the next one's beginning, and counted never."""
     one = prepared(runner(), f"echo work > work.txt && {COMMIT} && exit 1")
-    task = pm.api.task("Do it", complexity="major")
+    task = pm.api.task("Do it", complexity=complexity)
     one.run("--single-task")
     pm.api.status(task["id"], "pm_1", "created")
     (one.directory / "agent.sh").write_text("cat > /dev/null; echo 'It is done already'\n")
@@ -402,6 +405,20 @@ def test_a_claim_that_goes_on_with_unfinished_work_has_that_to_show(runner: Make
 
     assert ended(pm, task)[0] == "dev_done"
     assert "begun-" not in git(one.repository, "for-each-ref")
+    assert not list((one.repository / ".git").glob("agent-runner-unproven/*"))
+
+
+def test_unfinished_work_that_somebody_has_taken_back_is_nothing_to_show(runner: MakeRunner, pm: PmServer) -> None:
+    one = prepared(runner(), f"echo work > work.txt && {COMMIT} && exit 1")
+    task = pm.api.task("Do it")
+    one.run("--single-task")
+    git(one.repository, "reset", "-q", "--hard", "HEAD~")
+    pm.api.status(task["id"], "pm_1", "created")
+    (one.directory / "agent.sh").write_text("cat > /dev/null; echo 'It is done already'\n")
+
+    one.run("--single-task")
+
+    assert "no_work_done" in ended(pm, task)[1]
 
 
 def test_the_receipt_says_what_was_done_and_how_that_is_known(runner: MakeRunner, pm: PmServer) -> None:
