@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components import agent_environment, cancelling, demand, durable, execution_log, git_history, process, vital_signs
 from components import repository_rules as rules
@@ -75,11 +75,19 @@ def wanted(held: Held, workspace: Workspace, tools: Tools) -> tuple[Check, ...]:
     """
     if not demand.has_checks(held, tools):
         return ()
-    own = tuple(rules.named(command) for command in tools.config.checks)
+    own = tuple(_without_secrets(rules.named(command), tools) for command in tools.config.checks)
     if not tools.config.repository_checks:
         return own
     believed = rules.trusted(workspace.repository, _start(workspace))
-    return own + (rules.checks_at(workspace.repository, believed) if believed else ())
+    theirs = rules.checks_at(workspace.repository, believed) if believed else ()
+    return own + tuple(_without_secrets(check, tools) for check in theirs)
+
+
+def _without_secrets(check: Check, tools: Tools) -> Check:
+    """Return a check with a name for everybody; its command has to stay as it is."""
+    whole = " ".join(tools.redact(plain(check.run)).split())
+    is_unnamed = check.name == rules.named(check.run).name
+    return replace(check, name=shorten(whole, rules.NAME_LETTERS) if is_unnamed else tools.redact(plain(check.name)))
 
 
 def doubts(workspace: Workspace) -> Iterator[str]:

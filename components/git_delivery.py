@@ -19,6 +19,7 @@ TRAILER = "Agent-Runner-Task"
 def commit_tree(workspace: Workspace, head: str, tree: str, task: Task, claim: str) -> str:
     """Put a tree on the workspace's branch as one commit upon `head`, and return it; files are not touched.
 
+    The task's title goes into the message, and with that to everybody: without secrets, please.
     Repeating it after a crash changes nothing. Raises GitFailed where the branch has moved on since.
     """
     top, ref = workspace.path, f"refs/heads/{workspace.branch}"

@@ -45,6 +45,7 @@ def examine(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools) -> Ve
         return _stopped(verdict, held, tools)
     with main_checkout.exclusive(held.workspace, held, tools) as locks:
         judged = _judged(held, run, verdict, tools, locks)
+    judged = replace(judged, detail=tools.redact(plain(judged.detail)))
     receipt.add(run, verdict=receipt.verdict_part(judged))
     return judged
 
@@ -107,7 +108,7 @@ def _checked(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, lock
     if not checks:
         return verdict
     checked = checking.run(checks, held, workspace, tools, locks)
-    receipt.add(run, checks=receipt.checks_part(checked))
+    receipt.add(run, checks=receipt.checks_part(checked, tools.redact))
     if checked.is_stopped:
         return _stopped(verdict, held, tools)
     if checked.red is not None:

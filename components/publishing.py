@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,8 @@ class _Publication:
             return
         if why := self._why_not_commit(found):
             raise GitFailed(f"{why}; it is left as it is")
-        task, claim = self._held.task, self._held.claim
-        made = git_delivery.commit_tree(self._workspace, found["head"], found["tree"], task, claim)
+        task = replace(self._held.task, title=self._tools.redact(plain(self._held.task.title)))
+        made = git_delivery.commit_tree(self._workspace, found["head"], found["tree"], task, self._held.claim)
         faults.reach("publish.committed")
         self._note(wip=made)
 
@@ -141,7 +142,9 @@ class _Publication:
         base, head = git.default_branch(repository), git.head_commit(self._workspace.path)
         tip = git_history.trunk(repository)
         if tip and base != self._workspace.branch:
-            self._note(commit=head, base=base, conflicts=git_history.conflicts(repository, tip, head))
+            found = git_history.conflicts(repository, tip, head)
+            names = None if found is None else [self._tools.redact(plain(name)) for name in found]
+            self._note(commit=head, base=base, conflicts=names)
 
     def _push(self) -> None:
         config, workspace = self._tools.config, self._workspace

@@ -71,9 +71,10 @@ def has_said(data: Parts) -> bool:
     return bool(str((data.get("result") or {}).get("text") or "").strip())
 
 
-def checks_part(checked: Checked) -> dict[str, Any]:
-    """Return what the checks said as the receipt keeps it."""
-    return {"run": [asdict(end) for end in checked.ends], "not_run": list(checked.not_run)}
+def checks_part(checked: Checked, redact: Callable[[str], str]) -> dict[str, Any]:
+    """Return what the checks said as the receipt keeps it: a command may hold a secret."""
+    run = [_without_secrets(asdict(end), redact) for end in checked.ends]
+    return {"run": run, "not_run": _without_secrets(checked.not_run, redact)}
 
 
 def verdict_part(verdict: Verdict) -> dict[str, Any]:

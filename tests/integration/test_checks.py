@@ -105,6 +105,25 @@ def test_an_agent_that_mends_what_is_red_is_done(runner: MakeRunner, pm: PmServe
     assert ended(pm, task)[0] == "dev_done"
 
 
+def test_a_secret_in_a_check_s_command_is_not_told(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: the receipt, the comment and the next attempt's prompt had the command as it was configured."""
+    secret = "pmkey-supersecret-123456"
+    one = prepared(runner(), HEADLESS_PM_CHECKS=f"test {secret} = {secret}x", attempts=2)
+    one.env |= {"ANTHROPIC_API_KEY": secret}
+    task = pm.api.task("Do it")
+    (one.directory / "agent.sh").write_text(
+        f"cat >> {one.directory}/prompt\ndate +%N > work.txt\ngit add -A && git commit -qm 'Do the work'\n"
+    )
+
+    one.run("--single-task")
+
+    notes = ended(pm, task)[1]
+    assert "test [secret] = [secret]x ended with exit code 1" in notes
+    assert "test [secret] = [secret]x" in (one.directory / "prompt").read_text()
+    for told in (notes, json.dumps(receipt(one)), (one.directory / "prompt").read_text()):
+        assert secret not in told
+
+
 def test_rules_that_an_agent_left_behind_with_rejected_work_are_not_believed(runner: MakeRunner, pm: PmServer) -> None:
     """Regression: a minor task that was parked for a red check left a file on main that switched the checks off."""
     one = prepared(

@@ -457,6 +457,18 @@ def test_secrets_and_escapes_in_what_an_agent_commits_do_not_reach_the_comment(
     assert "\x1b" not in notes
 
 
+def test_a_secret_in_a_file_s_name_is_told_nobody(runner: MakeRunner, pm: PmServer) -> None:
+    secret = "pmkey-supersecret-123456"
+    one = prepared(runner(), f"echo x > {secret}.txt", evidence="commit", ANTHROPIC_API_KEY=secret)
+    task = pm.api.task("Do it", complexity="major")
+
+    one.run("--single-task")
+
+    notes = ended(pm, task)[1]
+    assert "changed are [secret].txt" in notes
+    assert secret not in notes + json.dumps(receipt(one))
+
+
 @pytest.mark.parametrize(
     ("script", "status"),
     [("exit 0", "pending"), ("true", "dev_done"), ("echo x > work.txt; exit 0", "dev_done")],

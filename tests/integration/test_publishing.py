@@ -71,6 +71,19 @@ def receipt(one: Runner) -> dict[str, Any]:
     return data
 
 
+def test_a_secret_in_a_title_is_not_pushed(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: what the agent left was committed, and pushed, under the title as it was."""
+    secret = "pmkey-supersecret-123456"
+    one = prepared(runner(), "echo left > left.txt", HEADLESS_PM_EVIDENCE="change", ANTHROPIC_API_KEY=secret)
+    remote = with_remote(one)
+    task = pm.api.task(f"Fix it {secret}", complexity="major")
+
+    one.run("--single-task")
+
+    branch = f"feature/task-{task['id']}"
+    assert git(remote, "log", "-1", "--format=%s", branch) == "WIP: Fix it [secret]"
+
+
 def test_what_the_agent_left_is_committed_on_the_task_s_branch_and_the_worktree_goes(
     runner: MakeRunner, pm: PmServer
 ) -> None:
