@@ -227,27 +227,3 @@ def seconds_since(text: str) -> float:
     except ValueError:
         return -1.0
     return max(0.0, (datetime.now(UTC) - moment.astimezone(UTC)).total_seconds())
-
-
-def remark(one: AtWork) -> str:
-    """Return what a person should know of an execution that is at work, or "" when all is well."""
-    if one.agent is not None:
-        return remark_on(one.agent)
-    if one.stage == INTERRUPTED:
-        return f"nobody starts it; `restart {one.short_id} --resume` does, `cancel {one.short_id}` ends it"
-    return ""
-
-
-def remark_on(agent: Agent) -> str:
-    """Return what a person should know of an agent, or "" when all is well."""
-    if agent.trouble:
-        return f"its journal cannot be used ({agent.trouble}); its runner sets it aside at the next start and goes on"
-    if agent.held is None or agent.runner is not None:
-        return ""
-    if agent.is_elsewhere:
-        return f"its runner is on another host ({agent.held.host}); look there"
-    short = agent.held.claim[:SHORT]
-    start = f"`restart {short} --resume`" if agent.agent_id == f"task-{short}" else "start it again"
-    if agent.run is not None and agent.run.is_alive:
-        return f"no runner: the agent works on; {start} to take it up"
-    return f"no runner: {start} to go on"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components import at_work, overview, projects
+from components import at_work, overview, projects, remark
 from components.at_work import AtWork
 from components.cli import opened
 from components.cli.ending import ending
@@ -104,7 +104,7 @@ def _work(work: list[AtWork], config: Config) -> Iterator[Line]:
     yield Line(heading, bold=True)
     for one, line in zip(work, lines, strict=True):
         yield Line(line)
-        for row in folded(said, INDENT) if (said := at_work.remark(one)) else ():
+        for row in folded(said, INDENT) if (said := remark.of(one)) else ():
             yield Line(row, "yellow")
 
 
@@ -139,7 +139,7 @@ def _idle(idle: list[Agent], *, is_first: bool) -> Iterator[Line]:
     yield Line(heading, bold=True)
     for agent, line in zip(idle, lines, strict=True):
         yield Line(line)
-        for row in folded(said, INDENT) if (said := at_work.remark_on(agent)) else ():
+        for row in folded(said, INDENT) if (said := remark.of_agent(agent)) else ():
             yield Line(row, "yellow")
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components import at_work, projects
+from components import projects, remark
 from components.at_work import AtWork
 from components.config import Config
 from components.execution import Execution
@@ -60,7 +60,7 @@ def _work_as_json(one: AtWork, config: Config) -> Mapping[str, object]:
         "cost_usd": one.cost_usd,
         "is_whole_cost": one.is_whole_cost,
         "pids": {**({"runner": one.agent.runner} if one.agent and one.agent.runner else {}), **_pids(one.run)},
-        "remark": at_work.remark(one),
+        "remark": remark.of(one),
     }
 
 
@@ -86,7 +86,7 @@ def _agent_as_json(agent: Agent) -> Mapping[str, object]:
         "host": held.host if held else None,
         "is_elsewhere": agent.is_elsewhere,
         "run": _run_as_json(agent.run) if agent.run else None,
-        "remark": at_work.remark_on(agent),
+        "remark": remark.of_agent(agent),
     }
 
 

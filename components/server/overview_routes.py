@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, WebSocket
 
-from components import __version__, at_work, overview
+from components import __version__, at_work, overview, remark
 from components.at_work import AtWork
 from components.board_task import BoardStatus
 from components.overview import Agent, Run
@@ -94,7 +94,7 @@ def _work(core: Core, one: AtWork) -> dict[str, Any]:
         "cost_usd": one.cost_usd,
         "is_whole_cost": one.is_whole_cost,
         "pids": dict(one.run.pids) if one.run else {},
-        "remark": at_work.remark(one),
+        "remark": remark.of(one),
     }
 
 
@@ -110,7 +110,7 @@ def _agent(one: Agent) -> dict[str, Any]:
         "since": one.held.locked_at if one.held else None,
         "is_idle": one.is_idle,
         "is_elsewhere": one.is_elsewhere,
-        "remark": at_work.remark_on(one),
+        "remark": remark.of_agent(one),
     }
 
 

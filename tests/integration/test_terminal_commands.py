@@ -166,6 +166,28 @@ def test_a_task_whose_store_is_deleted_at_work_is_listed_again(terminal: Termina
     assert terminal.told("show", claim)["status"] == "succeeded"
 
 
+def test_what_outlives_a_killed_agent_is_not_called_its_agent(tmp_path: Path) -> None:
+    """`status` said that the agent worked on, when only something that it had started did."""
+    one = Terminal(tmp_path)
+    one.env["AGENT_COMMAND"] = "sh -c 'sleep 300 & wait'"
+    try:
+        claim = one.start()
+        until(lambda: _is_running(one), "the agent")
+        one.kill(claim, "runner", "shim", "agent")
+        until(lambda: "agent" not in one.pids(claim), "its end")
+        shown = one.say("status")
+        ended = one.say("cancel", claim)
+    finally:
+        one.close()
+
+    assert "no runner, no agent, but something that it started lives on" in shown.replace("\n    ", " ")
+    assert ended == f"{claim[:8]}: cancelled\n"
+
+
+def _is_running(terminal: Terminal) -> bool:
+    return bool([one for one in terminal.told("status")["agents"] if one["phase"] == "RUNNING"])
+
+
 def test_locks_tells_which_account_is_on_hold(terminal: Terminal) -> None:
     accounts = terminal.home / "accounts"
     accounts.mkdir(parents=True)
