@@ -53,7 +53,7 @@ COMMANDS: tuple[tuple[float, str], ...] = (
     (0.25, "logs ID"),
     (0.25, "workspaces list"),
     (0.25, "locks"),
-    (0.50, "prune --dry-run"),
+    (0.60, "prune --dry-run"),
     (0.50, "workspaces prune --dry-run"),
     (0.25, "(completion of) show 0"),
 )
