@@ -59,7 +59,8 @@ FALSE = {
     "work on no branch": (f"git checkout -q --detach && echo work > work.txt && {COMMIT}", "work_unfinished"),
     "a rewritten beginning": ("echo work > README && git commit -qa --amend -m Begin", "work_unfinished"),
     "a history of its own": (
-        "git checkout -q --orphan new && git commit -qm New && git branch -f theirs && git checkout -q -B old theirs",
+        "branch=$(git branch --show-current) && git checkout -q --orphan new && echo x > README && git commit -qam New"
+        ' && git branch -qf "$branch" && git checkout -q "$branch"',
         "work_unfinished",
     ),
 }
@@ -150,6 +151,7 @@ def test_the_agent_s_word_is_not_enough(runner: MakeRunner, pm: PmServer, name: 
     status, notes = ended(pm, task)
     assert status == "pending", told.stdout
     assert reason in notes
+    assert "fatal:" not in notes
     assert receipt(one)["verdict"]["reason"] == reason
 
 
