@@ -166,6 +166,8 @@ class AdvancedAgentRunner:
         )
         tools.pulse.every(config.heartbeat_interval, self._beat)
         tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
+        if config.keep_runs_days is not None or config.keep_runs_bytes is not None:
+            tools.pulse.every(PRUNE_SECONDS, self._prune)
         return tools
 
     def _source(self, config: Config) -> TaskSource:
@@ -236,6 +238,23 @@ class AdvancedAgentRunner:
             task = str(error)
         up = time.monotonic() - self._started
         self.ui.info(f"State: {task}; intent {self.signals.intent.name}; up {up:.0f} s; pid {os.getpid()}")
+
+    def _prune(self) -> None:
+        """Delete what old executions have left, while there is nothing else to do."""
+        if self.journal.is_locked():
+            return
+        from components import pruning
+        from components.store_reader import StoreReader
+
+        rule = pruning.Rule(self.config.keep_runs_days, self.config.keep_runs_bytes)
+        try:
+            planned = pruning.plan(self.config.home, rule, StoreReader(self.config.store))
+            gone = pruning.carry_out(self.config.home, planned) if planned.going else []
+        except (RunnerError, OSError) as error:
+            self.ui.debug(f"Nothing was pruned: {error}")
+            return
+        if gone:
+            self.ui.info(f"Deleted what {len(gone)} old executions left")
 
     def _health(self) -> dict[str, object]:
         held = self.journal.get_locked_task()

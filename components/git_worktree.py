@@ -97,7 +97,8 @@ class GitWorktree:
     def close(self, workspace: Workspace, *, is_kept: bool = False) -> list[str]:
         """Remove the worktree when nothing would be lost and return []; otherwise leave all of it and return why.
 
-        `is_kept` says that what is unsaved was kept elsewhere, and may go. The branch stays. The main checkout is never touched.
+        `is_kept` says that what is unsaved was kept elsewhere, and may go. The branch stays, and the main checkout is
+        never touched.
         """
         if not workspace.is_worktree:
             return []

@@ -183,9 +183,7 @@ def _as_json(loaded: Loaded) -> Mapping[str, object]:
         value = getattr(loaded.config, one.name)
         return one.show(value) if one.holds_secret(value) else _plain(value)
 
-    settings = {
-        one.name: {"value": value_of(one), "origin": loaded.origins[one.name]} for one in SETTINGS
-    }
+    settings = {one.name: {"value": value_of(one), "origin": loaded.origins[one.name]} for one in SETTINGS}
     file = str(loaded.file) if loaded.file else None
     return {"file": file, "settings": settings, "warnings": list(loaded.warnings)}
 
