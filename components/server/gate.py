@@ -31,8 +31,7 @@ PROTOCOL = "agent-runner"
 PROTOCOL_TOKEN = "agent-runner.token."  # noqa: S105
 FAILURES_A_MINUTE = 60
 HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": "default-src 'self';"
-    " frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
