@@ -369,10 +369,7 @@ QA = {
     "passed, in bold": ("I ran the suite.\n\n**QA: PASSED**", "succeeded"),
     "passed, in a code fence": ("I ran the suite.\n```\nQA: PASSED\n```\n", "succeeded"),
     "passed, with a full stop": ("QA: PASSED.\n", "succeeded"),
-    "passed, after a rejection that it took back": (
-        "QA: REJECTED - flaky\n\nAgain, all green.\nQA: PASSED",
-        "succeeded",
-    ),
+    "both, one after the other": ("QA: REJECTED - flaky\n\nAgain, all green.\nQA: PASSED", "no_verdict"),
     "rejected, with a reason": (f"QA: REJECTED - {WHY}", "rejected"),
     "rejected, in lower case": (f"qa: rejected - {WHY}", "rejected"),
     "rejected, by another word": (f"QA: FAILED - {WHY}", "rejected"),
