@@ -76,7 +76,7 @@ def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str]
     """Start the runner of a typed task as soon as fewer than `limit` run."""
     is_told = False
     with durable.locked(typed_task.directory_of(home, claim) / typed_task.QUEUED):
-        while True:
+        while typed_task.verdict_of(home, claim) is None:
             try:
                 return start(home, claim, limit, environ)
             except TooManyTasks:
@@ -84,6 +84,14 @@ def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str]
                     is_told = True
                     say(f"{limit} tasks run here (max_parallel_tasks): waiting for one of them to end")
                 time.sleep(TURN_SECONDS)  # Ctrl-C ends it: no handler of ours is installed here
+    return 0
+
+
+def queue(home: Path, claim: str, environ: Mapping[str, str]) -> int:
+    """Have a typed task wait for its turn in the background; return the process id of who waits."""
+    directory = typed_task.directory_of(home, claim)
+    argv = [sys.executable, "-m", "components.entry", "await_turn", claim]
+    return process.start_detached(argv, directory / "awaiting", directory / "log", _environment(home, environ))
 
 
 def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held | None:

@@ -29,18 +29,27 @@ def opened(home: Path, url: str, say: Callable[[str], object], *, is_suspect: bo
     and StoreUnavailable; StateCorrupt only for a server.
     """
     store = Store(url)
-    trouble = _damage(store, is_suspect)
+    trouble: object = _damage(store, is_suspect) or _loss(home, store)
     if trouble is None or store.path is None:
         return store
     with durable.locked(home / "rebuild.flock"):
-        if _damage(store, is_suspect) is None:
+        is_damaged = _damage(store, is_suspect) is not None
+        if not is_damaged and _loss(home, store) is None:
             return store
         from components import store_rebuild
 
-        aside = store_file.set_aside(store.path)
+        kept = f"; it was kept as {store_file.set_aside(store.path).name}" if is_damaged else ""
         count = store_rebuild.rebuild(home, store)
-    say(f"{trouble}; it was kept as {aside.name}, and {count} executions were entered again from {home / 'runs'}")
+    say(f"{trouble}{kept}; {count} executions were entered again from {home / 'runs'}")
     return store
+
+
+def _loss(home: Path, store: Store) -> str | None:
+    """Return that the store's file is gone, where receipts tell that there was one."""
+    if store.path is None or store.path.exists():
+        return None
+    has_past = any((home / "runs").glob(f"*/{receipts.RECEIPT}"))
+    return f"the store {store.path} is gone" if has_past else None
 
 
 def sync(

@@ -22,7 +22,7 @@ class Project:
 
 
 def find(config: Config, word: str) -> Project:
-    """Return the project of a name or a path. Raises NotFound naming the nearest name, NotARepository with a remedy."""
+    """Return the project of a name or a path. Raises NotFound with the nearest name, or the remedy."""
     if word in config.projects:
         return Project(word, git.require_repository(Path(os.path.expanduser(config.projects[word]))))  # noqa: PTH111
     path = Path(os.path.expanduser(word))  # noqa: PTH111
@@ -35,7 +35,8 @@ def find(config: Config, word: str) -> Project:
     try:
         top = git.require_repository(path)
     except NotARepository as error:
-        raise NotARepository(f"project {word!r}: {error}") from error
+        why = str(error).replace("Name a git checkout with --repo.", "Name a git repository, or one of `projects:`.")
+        raise NotFound(f"project {word!r}: {why}") from error
     name = next((name for name, place in config.projects.items() if _is_at(place, top)), top.name)
     return Project(name, top)
 

@@ -137,10 +137,10 @@ class Agent:
             self._stop("leash")
 
     def _stop(self, why: str) -> None:
-        """Ask the agent to end; a second request, or the end of the grace, kills it."""
-        if why == "kill" or self.why is not None:
+        """Ask the agent to end, once; the end of the grace, or a request to kill, kills it."""
+        if why == "kill":
             self.kill_at = time.monotonic()
-        else:
+        elif self.why is None:
             self.kill_at = time.monotonic() + self.grace
             self._signal(signal.SIGTERM)
         self.why = self.why or why

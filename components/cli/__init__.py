@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, str] = {
     "demo": "See three tasks done in a repository made for it.",
     "completion": "Print the completion for a shell.",
 }
-HIDDEN = frozenset({"execute"})
+HIDDEN = frozenset({"await_turn", "execute"})
 """Commands that only we ourselves call."""
 EXIT_CODES: Mapping[type[Exception], int] = {
     errors.ConfigError: 2,

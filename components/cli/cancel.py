@@ -32,7 +32,12 @@ Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrup
 
 @click.command(name="cancel", help=HELP, short_help="Stop an execution.")
 @click.argument("id", required=False, shell_complete=ids.complete)
-@click.option("--grace", metavar="SECONDS", type=click.FloatRange(0, 3600), help="Between asking and killing.  [5]")
+@click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600),
+    help="Between asking and killing, at most `grace`.  [5]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
 def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | None) -> int:  # noqa: A002

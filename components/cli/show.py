@@ -140,6 +140,8 @@ def _next(known: Known) -> list[str]:
     """Return the commands that a person may want next."""
     id = known.row.short_id  # noqa: A001
     live = (("logs {} -f", "watch it work"), ("cancel {}", "stop it"))
+    if known.row.status is ExecutionStatus.INTERRUPTED and not known.is_over:
+        live = (("restart {} --resume", "go on where it stopped"), ("cancel {}", "end it for good"))
     over = (("logs {} -n all", "all that it did"), ("restart {}", "do it again"))
     words = [*(over if known.is_over else live), ("diff {}", "what it changed")]
     if known.is_over and known.row.status is not ExecutionStatus.SUCCEEDED:

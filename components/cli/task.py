@@ -128,6 +128,10 @@ def launch(config: Config, typed: TypedTask, *, background: bool, waits: bool, a
     if not waits:
         tasks.require_turn(config.home, config.max_parallel_tasks)
     directory = typed_task.save(config.home, typed)
+    if background and len(tasks.running(config.home)) >= config.max_parallel_tasks:
+        pid = tasks.queue(config.home, typed.claim, os.environ)
+        tell(typed.claim, pid, directory / "log", as_json, word="Waits for its turn:")
+        return 0
     pid = tasks.start_in_turn(config.home, typed.claim, config.max_parallel_tasks, os.environ, say)
     if background:
         tell(typed.claim, pid, directory / "log", as_json)
@@ -140,13 +144,13 @@ def say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def tell(claim: str, pid: int, log: Path, as_json: bool) -> None:
+def tell(claim: str, pid: int, log: Path, as_json: bool, word: str = "Started") -> None:
     """Tell what was started, and what to type next."""
     short = claim[:8]
     if as_json:
         show(json.dumps({"id": claim, "pid": pid, "log": str(log)}))
         return
-    show(f"Started {short} (pid {pid})", "green")
+    show(f"{word} {short} (pid {pid})", "green")
     for line in folded(f"Log: {log}", "  "):
         show(line)
     for words, what in ((f"logs {short} -f", "what the agent does"), ("status", "all that runs here")):

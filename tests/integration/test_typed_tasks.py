@@ -140,6 +140,39 @@ def test_two_may_cancel_at_once(terminal: MakeTerminal) -> None:
     assert one.ended(claim)["status"] == "cancelled"
 
 
+def test_a_second_cancel_leaves_the_agent_the_grace_that_the_first_gave_it(terminal: MakeTerminal) -> None:
+    """Regression: the shim took a second request for impatience and killed an agent that was saving its work."""
+    one = terminal("wait")
+    saved = one.repository.parent / "saved"
+    script = one.repository.parent / "saving.sh"
+    script.write_text(f"trap 'sleep 1.5; echo saved > {saved}; exit 0' TERM\necho ready\nwhile :; do sleep 0.1; done\n")
+    one.env["AGENT_COMMAND"] = f"sh {script}"
+    claim = one.start()
+    until(lambda: "ready" in one.say("logs", claim), "the agent at work")
+
+    both = [subprocess.Popen(one.argv("cancel", claim), env=one.env, stdout=subprocess.DEVNULL) for _ in range(2)]
+
+    assert [process.wait(50) for process in both] == [0, 0]
+    assert saved.exists()
+    assert one.ended(claim)["status"] == "cancelled"
+
+
+def test_a_history_that_was_deleted_is_built_again_and_this_is_said(terminal: MakeTerminal) -> None:
+    """Regression: an empty history was shown, and a success as interrupted."""
+    one = terminal("wait", "write")
+    claim = one.start()
+    one.open_gate()
+    one.ended(claim)
+    for file in one.home.glob("store.db*"):
+        file.unlink()
+
+    listed = one.run("list")
+
+    assert claim[:8] in listed.stdout
+    assert "is gone" in listed.stderr
+    assert one.told("show", claim)["status"] == "succeeded"
+
+
 def test_more_tasks_than_allowed_are_refused_or_wait(terminal: MakeTerminal) -> None:
     one = terminal("wait")
     one.env["HEADLESS_PM_MAX_PARALLEL_TASKS"] = "1"
@@ -150,12 +183,14 @@ def test_more_tasks_than_allowed_are_refused_or_wait(terminal: MakeTerminal) -> 
         one.argv("task", ".", "A third", "--wait", "-b"), env=one.env, cwd=one.repository, stdout=subprocess.DEVNULL
     )
     until(lambda: [e["stage"] for e in one.told("status")["executions"]].count("queued") == 1, "the queued one")
+    returned = waiting.wait(30)
     one.open_gate()
 
     assert refused.returncode == 75
     assert "max_parallel_tasks is 1" in refused.stderr
-    assert waiting.wait(30) == 0
+    assert returned == 0
     one.ended(first)
+    until(lambda: len(one.told("list")["executions"]) == 2, "the one that waited")
 
 
 def test_ctrl_c_leaves_a_task_at_work_in_the_background(terminal: MakeTerminal) -> None:
