@@ -13,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 OURS = ("HEADLESS_PM_", "API_KEY", "AGENT_COMMAND", "AGENT_RUNNER_", "ANTHROPIC_", "CLAUDE_")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Use two workers a core: half of the time a test waits for processes, disks and deadlines."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of the developer's reaches a test; every test has a home of its own."""

@@ -64,6 +64,12 @@ def git(path: Path, *argv: str) -> str:
     return subprocess.run(["git", *argv], cwd=path, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def begun_at(run: Path) -> float:
+    """Return when a run directory was made: files that come into it later do not count."""
+    spec = run / "spec.json"
+    return spec.stat().st_mtime if spec.exists() else run.stat().st_ctime
+
+
 class Runner:
     """Starts runner processes of one agent against one server, and looks at what they leave."""
 
@@ -158,7 +164,7 @@ class Runner:
         """Return all run directories, the oldest first."""
         if not (self.home / "runs").exists():
             return []
-        return [RunDirectory(path) for path in sorted((self.home / "runs").iterdir(), key=lambda p: p.stat().st_ctime)]
+        return [RunDirectory(path) for path in sorted((self.home / "runs").iterdir(), key=begun_at)]
 
     def close(self) -> None:
         """End every daemon and every agent."""

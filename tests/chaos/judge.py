@@ -187,7 +187,7 @@ class Drill(Runner):
         assert self.changes() == ONCE
         now = self.now()
         assert (now["status"], now["locked_by"]) == ("dev_done", None)
-        assert len(re.findall(r"\[agent-runner ", now["notes"])) == 1, now["notes"]
+        assert len(re.findall(r"\[agent-runner [0-9a-f]{8}/", now["notes"])) == 1, now["notes"]
 
     def judge_files(self) -> None:
         """The files: the work once, no journal, no half-written file, the repository clean and usable."""

@@ -467,9 +467,11 @@ def test_statuses_that_a_server_does_not_know_are_asked_for_once(caplog: pytest.
 
     with serving(no_such_status) as server:
         source = client(server.url)
-        assert source.look(TASK) is None
+        with pytest.raises(SourceUnavailable, match="looking again"):
+            source.look(TASK)
         first = len(server.requests)
-        assert source.look(TASK) is None
+        with pytest.raises(SourceUnavailable, match="looking again"):
+            source.look(TASK)
 
     assert len(server.requests) - first == 2
     assert [path.partition("?")[2] for path in server.paths()[first:]] == [
@@ -509,7 +511,7 @@ def test_a_task_that_moves_while_it_is_looked_for_is_found_in_the_list_of_all() 
     assert seen is not None and seen.status == "blocked"
 
 
-def test_a_task_is_gone_when_two_rounds_miss_it_and_the_list_of_all_is_too_large() -> None:
+def test_a_task_is_missed_when_two_rounds_miss_it_and_the_list_of_all_is_too_large() -> None:
     def large(connection: socket.socket, closing: threading.Event) -> None:
         path = server.paths()[-1]
         if "/health" in path or "status=" in path:
@@ -517,8 +519,8 @@ def test_a_task_is_gone_when_two_rounds_miss_it_and_the_list_of_all_is_too_large
         else:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 25000000\r\n\r\n")
 
-    with serving(large) as server:
-        assert client(server.url).look(TASK) is None
+    with serving(large) as server, pytest.raises(SourceUnavailable, match="looking again"):
+        client(server.url).look(TASK)
 
     assert sum("status=under_work" in path for path in server.paths()) == 2
 

@@ -566,7 +566,7 @@ def test_few_files_that_may_be_open_are_told(patient: Patient) -> None:
 
 
 def test_a_check_that_fails_itself_is_a_problem_and_no_traceback(patient: Patient) -> None:
-    (patient.home / "runs").write_text("a file where a directory belongs")
+    (patient.home / "locks").write_text("a file where a directory belongs")
 
     ran = patient.ask()
 
