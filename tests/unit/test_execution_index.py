@@ -201,5 +201,5 @@ def test_ten_thousand_runs_are_no_burden(tmp_path: Path) -> None:
             execution_index.find(tmp_path, word)
         costs.append(time.process_time() - before)
 
-    assert max(costs) < 2 * BUDGET_SECONDS, costs
+    assert max(costs) < 10 * BUDGET_SECONDS, costs  # the figure is the benchmark's; this is for what grows too fast
     assert costs[0] < BUDGET_SECONDS, costs
