@@ -28,7 +28,7 @@ from components.overseer import Overseer
 from components.ports import Listener
 from components.pulse import Pulse
 from components.redact import plain
-from components.run_directory import TRANSCRIPT_BEFORE, RunDirectory, RunState
+from components.run_directory import RECEIPT, TRANSCRIPT_BEFORE, RunDirectory, RunState
 from components.signals import Intent
 from components.states import Reason
 from components.tools import Tools
@@ -99,7 +99,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
         "result": asdict(result) if result else None,
         "usage": asdict(used),
     }
-    durable.write(run.path / "result.json", json.dumps(receipt, indent=2, ensure_ascii=False).encode(errors="replace"))
+    durable.write(run.path / RECEIPT, json.dumps(receipt, indent=2, ensure_ascii=False).encode(errors="replace"))
     return verdict
 
 

@@ -9,7 +9,7 @@ from components.tools import Tools
 AUTO, COMMIT, CHANGE, NOTHING = "auto", "commit", "change", "none"
 A_SIGN = "sign"
 """A word or a change: of a program that speaks by its exit code, which may do its work elsewhere."""
-BY_EXIT_CODE = "command"
+PROGRAMS = "command"
 """The executor of such programs."""
 DEVELOPERS = frozenset({Role.FRONTEND_DEV, Role.BACKEND_DEV})
 
@@ -23,7 +23,7 @@ def of(held: Held, tools: Tools) -> str:
         return wanted
     if _role(held, tools) not in DEVELOPERS:
         return NOTHING
-    return A_SIGN if tools.executor.name == BY_EXIT_CODE else CHANGE
+    return A_SIGN if tools.executor.name == PROGRAMS else CHANGE
 
 
 def has_checks(held: Held, tools: Tools) -> bool:

@@ -15,7 +15,7 @@ from components import branch_names, execution_log, git, git_command, git_histor
 from components.errors import RunnerError
 from components.model import Held, Workspace
 from components.reason_words import REMEDIES
-from components.run_directory import RunDirectory
+from components.run_directory import RECEIPT, RunDirectory
 from components.states import Reason
 from components.tools import Tools
 
@@ -71,7 +71,7 @@ def _ends(held: Held, tools: Tools) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the last attempts that have a receipt, the newest first, until one that says something of the work."""
     for attempt in range(held.attempt - 1, 0, -1):
         run = tools.run_of(replace(held, attempt=attempt))
-        receipt = _safely(lambda run=run: json.loads(_text(run.path / "result.json")))  # type: ignore[misc]
+        receipt = _safely(lambda run=run: json.loads(_text(run.path / RECEIPT)))  # type: ignore[misc]
         if isinstance(receipt, dict):
             yield attempt, receipt
             if _reason(receipt) not in PASSING:

@@ -17,7 +17,7 @@ from components.errors import AmbiguousId, NotFound
 from components.execution_names import STATE_LIMIT, KnownExecution
 from components.model import Held, Verdict
 from components.nearest_ids import KnownId
-from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.run_directory import JOURNAL, RECEIPT, RunDirectory, RunState
 from components.states import Reason
 
 STARTING_SECONDS = 30.0
@@ -102,7 +102,7 @@ def last_entry(home: Path, claim: str) -> Held | None:
 def verdict(run: RunDirectory) -> Verdict | None:
     """Return how a run was judged, None where it was not."""
     try:
-        told = json.loads(text_file.read(run.path / "result.json", limit=STATE_LIMIT).text)["verdict"]
+        told = json.loads(text_file.read(run.path / RECEIPT, limit=STATE_LIMIT).text)["verdict"]
         return Verdict(**{**told, "reason": Reason(told["reason"])})
     except (OSError, ValueError, LookupError, TypeError):
         return None

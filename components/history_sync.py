@@ -13,7 +13,7 @@ from components.branch_names import SHORT
 from components.errors import StateCorrupt
 from components.execution import Execution
 from components.model import Held
-from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.run_directory import JOURNAL, RECEIPT, RunDirectory, RunState
 from components.states import Door, ExecutionStatus
 from components.store import Store
 from components.task_persistence import host_name
@@ -48,7 +48,7 @@ def _loss(home: Path, store: Store) -> str | None:
     """Return that the store's file is gone, where receipts tell that there was one."""
     if store.path is None or store.path.exists():
         return None
-    has_past = any((home / "runs").glob(f"*/{receipts.RECEIPT}"))
+    has_past = any((home / "runs").glob(f"*/{RECEIPT}"))
     return f"the store {store.path} is gone" if has_past else None
 
 

@@ -136,6 +136,10 @@ class Progress:
     has_result: bool = False
 
 
+BY_EXIT_CODE = "exit_code"
+"""The subtype of a result that is no more than an exit code."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentResult:
     """What the agent itself said of its run. Tokens are counts, money is USD; all are of this run alone.

@@ -90,7 +90,7 @@ def carry_out(home: Path, planned: Plan) -> list[Remains]:
         if one.short_id not in kept and not any(map(_is_alive, one.paths)) and _set_aside(one, removed):
             gone.append(one)
             for path in map(Path, one.paths):
-                if typed_task.CLAIM.fullmatch(path.name):
+                if journal_format.CLAIM.fullmatch(path.name):
                     cancelling.forget(home, path.name)
     _delete(removed)
     return gone

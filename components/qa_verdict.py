@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from components.model import AgentResult
+from components.model import BY_EXIT_CODE, AgentResult
 from components.states import Reason
 
 PASSED = re.compile(r"[\s*_`#-]*QA:[\s*_`]*PASSED[\s*_`.!\u2705\u2714\ufe0f]*", re.IGNORECASE)
@@ -14,8 +14,6 @@ REJECTED = re.compile(r"^[\s>*_`#-]*QA:[\s*_`]*(REJECTED|FAILED)\b(?!\W*<)", re.
 """Anywhere: the reason may go on for lines. The line of the prompt that shows its form (`<why>`) is none."""
 OBJECT = re.compile(r"^[ \t]*\{", re.MULTILINE)
 FENCE = "`"
-BY_EXIT_CODE = "exit_code"
-"""The subtype of a result that is no more than an exit code."""
 WORDS = {"passed": Reason.SUCCEEDED, "rejected": Reason.REJECTED, "failed": Reason.REJECTED}
 
 

@@ -15,13 +15,12 @@ from components import durable
 from components.evidence import Evidence, listed
 from components.model import Verdict
 from components.redact import plain, shorten
-from components.run_directory import RunDirectory
+from components.run_directory import RECEIPT, RunDirectory
 
 if TYPE_CHECKING:
     from components.checking import Checked
 
 VERSION = 1
-FILE = "result.json"
 PARAGRAPH_LETTERS = 1500
 SUBJECT_LETTERS = 80
 SUBJECTS = 3
@@ -33,7 +32,7 @@ Parts = Mapping[str, Any]
 def read(run: RunDirectory) -> dict[str, Any]:
     """Return the receipt so far; empty where there is none that can be read."""
     try:
-        data = json.loads((run.path / FILE).read_bytes())
+        data = json.loads((run.path / RECEIPT).read_bytes())
     except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
@@ -44,7 +43,7 @@ def add(run: RunDirectory, **parts: Any) -> None:
     if run.path.is_dir():
         data = {"version": VERSION, **read(run), **parts}
         content = json.dumps(data, indent=2, ensure_ascii=False).encode(errors="replace")
-        durable.write(run.path / FILE, content)
+        durable.write(run.path / RECEIPT, content)
 
 
 def warn(run: RunDirectory, *warnings: str) -> None:

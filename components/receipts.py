@@ -13,9 +13,9 @@ from components import text_file
 from components.branch_names import SHORT
 from components.execution import Spend
 from components.model import Held, Verdict
+from components.run_directory import RECEIPT
 from components.states import Reason
 
-RECEIPT = "result.json"
 LIMIT = 64 << 20
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 

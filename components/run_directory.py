@@ -27,6 +27,8 @@ from typing import Any
 from components import durable
 from components.model import Command, ExitRecord, ProcessId
 
+RECEIPT = "result.json"
+"""What was done, and how that is known; there once the run was judged."""
 JOURNAL = "journal.json"
 """The copy of the journal as it was when the run began."""
 TRANSCRIPT_BEFORE = "transcript_before"

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,10 +22,10 @@ from typing import Any
 
 from components import durable, execution_names
 from components.errors import NotFound
+from components.journal_format import CLAIM
 from components.model import Task, Verdict
 from components.states import Complexity, Door, Reason
 
-CLAIM = re.compile(r"[0-9a-f]{32}")
 SHORT = 8
 DIRECTORY = "tasks"
 QUEUED = "queued"

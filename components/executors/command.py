@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Usage
+from components.model import BY_EXIT_CODE, AgentResult, AgentRun, Command, ExitRecord, Progress, Usage
 
 LAST_WORDS = 4000
-BY_EXIT_CODE = "exit_code"
 ERROR_PAGE = re.compile(r"<(?:!doctype html|html|\?xml)\b", re.IGNORECASE)
 """What a proxy says in the place of a service; no agent ends its work with a page."""
 NOT_FOUND = 127

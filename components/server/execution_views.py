@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from components import diffing, execution_index, git, git_command, git_operations, receipt, typed_task
+from components import diffing, execution_index, git, git_command, git_operations, journal_format, receipt, typed_task
 from components.branch_names import SHORT
 from components.diffing import Change
 from components.errors import NotFound, RunnerError
@@ -53,7 +53,7 @@ def find(core: Core, word: str) -> Execution:
         return core.store.get(word)
     except NotFound:
         if (
-            not typed_task.CLAIM.fullmatch(word)
+            not journal_format.CLAIM.fullmatch(word)
             or not (typed_task.directory_of(core.home, word) / "task.json").exists()
         ):
             raise
