@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -144,4 +144,48 @@ class KnowsGroups(Protocol):
 
     def groups(self, task: Task) -> tuple[str, str]:
         """Return the names of a task's feature and epic, "" for one that is not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """One attempt of an agent whose turn has come. The key `<agent id>:<attempt>` is entered once, however often told.
+
+    `role` says which workers may take it; of those that wait the lowest `priority` comes first.
+    """
+
+    agent_id: str
+    attempt: int = 1
+    role: str = ""
+    priority: int = 100
+
+    @property
+    def key(self) -> str:
+        """What tells this attempt from every other."""
+        return f"{self.agent_id}:{self.attempt}"
+
+
+class AgentQueue(Protocol):
+    """Distributes entries over workers, on one machine or many; an entry is with one of them at a time.
+
+    Every method raises StoreUnavailable while the database is away.
+    """
+
+    def enqueue(self, entries: Collection[QueueEntry]) -> None:
+        """Make entries durable and wake workers on this machine; one that was told before changes nothing."""
+        ...
+
+    def cancel(self, key: str) -> None:
+        """Have the worker that has an entry, wherever it is, stop it; one that waits is never begun."""
+        ...
+
+
+class Performer(Protocol):
+    """What a worker does with an entry. It may be called again for the same one, after a crash or on another machine."""
+
+    def perform(self, entry: QueueEntry, is_cancelled: Callable[[], bool]) -> None:
+        """Bring an entry to its end, adopting what still runs on this machine, and record how it ended.
+
+        Raises what the worker shall count as trouble of the machine; an agent's failure is an end like any other.
+        """
         ...
