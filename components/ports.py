@@ -181,7 +181,7 @@ class AgentQueue(Protocol):
 
 
 class Performer(Protocol):
-    """What a worker does with an entry. It may be called again for the same one, after a crash or on another machine."""
+    """What a worker does with an entry. The same one may come again, after a crash or on another machine."""
 
     def perform(self, entry: QueueEntry, is_cancelled: Callable[[], bool]) -> None:
         """Bring an entry to its end, adopting what still runs on this machine, and record how it ended.
