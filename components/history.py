@@ -71,6 +71,7 @@ class History:
         self._is_away = False
         self._is_suspect = False
         self._is_synced = False
+        self._has_past = receipts.are_in(home / "runs")
 
     def note(self, held: Held, **facts: object) -> None:
         """Tell where the task in hand stands, after its journal is durable; also when it is DONE.
@@ -164,7 +165,10 @@ class History:
         """Open the store and tell it what was kept; at first, also find what a run before this one did not tell."""
         from components import history_spool, history_sync
 
-        self._store = history_sync.opened(self._home, self._url, self._say, is_suspect=self._is_suspect)
+        self._store = history_sync.opened(
+            self._home, self._url, self._say, is_suspect=self._is_suspect, has_past=self._has_past
+        )
+        self._has_past = True
         kept = history_spool.read(self._spool)
         try:
             while kept:

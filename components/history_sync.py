@@ -13,7 +13,7 @@ from components.branch_names import SHORT
 from components.errors import StateCorrupt
 from components.execution import Execution
 from components.model import Held
-from components.run_directory import JOURNAL, RECEIPT, RunDirectory, RunState
+from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.states import Door, ExecutionStatus
 from components.store import Store
 from components.task_persistence import host_name
@@ -22,14 +22,17 @@ BEGINNING_SECONDS = 10.0
 """How long a typed task may be without a runner before it counts as interrupted."""
 
 
-def opened(home: Path, url: str, say: Callable[[str], object], *, is_suspect: bool = False) -> Store:
+def opened(
+    home: Path, url: str, say: Callable[[str], object], *, is_suspect: bool = False, has_past: bool = True
+) -> Store:
     """Return the store, ready to be asked. A damaged file is set aside and the history is built again, said once.
 
-    With `is_suspect` the whole file is examined, not only what a question touches. Raises StoreTooNew, StateForeign
-    and StoreUnavailable; StateCorrupt only for a server.
+    With `is_suspect` the whole file is examined, not only what a question touches. Without `has_past` this home was
+    new when the caller began: a file that is not there yet was not lost. Raises StoreTooNew, StateForeign and
+    StoreUnavailable; StateCorrupt only for a server.
     """
     store = Store(url)
-    trouble: object = _damage(store, is_suspect) or _loss(home, store)
+    trouble: object = _damage(store, is_suspect) or (_loss(home, store) if has_past else None)
     if trouble is None or store.path is None:
         return store
     with durable.locked(home / "rebuild.flock"):
@@ -48,8 +51,7 @@ def _loss(home: Path, store: Store) -> str | None:
     """Return that the store's file is gone, where receipts tell that there was one."""
     if store.path is None or store.path.exists():
         return None
-    has_past = any((home / "runs").glob(f"*/{RECEIPT}"))
-    return f"the store {store.path} is gone" if has_past else None
+    return f"the store {store.path} is gone" if receipts.are_in(home / "runs") else None
 
 
 def sync(

@@ -40,6 +40,11 @@ def of(held: Held, runs: Path, project: str) -> Iterator[Receipt]:
             yield found
 
 
+def are_in(runs: Path) -> bool:
+    """Has any run of this home been judged?"""
+    return any(runs.glob(f"*/{RECEIPT}"))
+
+
 def read(run: Path, held: Held, project: str) -> Receipt | None:
     """Return the receipt of one run, None where there is none or it cannot be read."""
     path = run / RECEIPT
