@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ NAMES = tuple(field.name for field in fields(BoardTask))
 _TASKS = f"SELECT {', '.join(NAMES)} FROM board_tasks"  # noqa: S608
 TEXT_LIMIT = 1_000_000
 """Characters of a text of a task."""
+IDS_AT_ONCE = 500
+"""How many tasks are asked for in one question: databases take no more parameters than they like."""
 
 
 class ProjectBusy(TooManyTasks):
@@ -67,6 +69,15 @@ class Board:
         text = f"WHERE {' AND '.join(where)}" if where else ""
         chosen: Mapping[str, object] = {name: value for name, value in given.items() if value}
         return self._tasks(f"{text} ORDER BY created_at DESC, id DESC LIMIT :limit", {**chosen, "limit": limit})
+
+    def among(self, task_ids: Sequence[str]) -> dict[str, BoardTask]:
+        """Return those of some tasks that are on the board, by id."""
+        found = {}
+        for at in range(0, len(task_ids), IDS_AT_ONCE):
+            names = {f"id{number}": one for number, one in enumerate(task_ids[at : at + IDS_AT_ONCE])}
+            asked = ", ".join(f":{name}" for name in names)
+            found.update({task.id: task for task in self._tasks(f"WHERE id IN ({asked})", names)})
+        return found
 
     def running(self, host: str) -> list[BoardTask]:
         """Return the tasks that count as running on a machine, the longest first."""

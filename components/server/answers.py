@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from components import errors
 from components.board import NotInTodo, ProjectBusy
+from components.server.places import TooManyStreams
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
     errors.UnsafeName: 400,
     NotInTodo: 400,
     errors.IllegalMove: 409,
+    TooManyStreams: 503,
     errors.TooManyTasks: 409,
     errors.StillRunning: 409,
     errors.UnsavedWork: 409,

@@ -27,11 +27,13 @@ from components.server import (
     task_routes,
 )
 from components.server.audit import Audit
+from components.server.beginnings import Beginnings
 from components.server.bulletin import Bulletin
 from components.server.core import Core
 from components.server.feeds import Feeds
 from components.server.gate import Gate
 from components.server.metrics import CONTENT_TYPE, Meters
+from components.server.places import Places, files_allowed
 from components.server.tokens import Tokens
 from components.store import Store
 
@@ -56,6 +58,8 @@ def make_core(loaded: Loaded, environ: Mapping[str, str], store: Store) -> Core:
         board=board,
         feeds=Feeds(),
         bulletin=Bulletin(store, board),
+        beginnings=Beginnings(board),
+        places=Places(config.max_streams, files_allowed()),
         meters=Meters(config.home, store),
         redact=Redactor(secrets),
     )

@@ -15,9 +15,11 @@ from components.config import Loaded
 from components.errors import NotARepository, NotFound
 from components.projects import Project
 from components.redact import Redactor
+from components.server.beginnings import Beginnings
 from components.server.bulletin import Bulletin
 from components.server.feeds import Feeds
 from components.server.metrics import Meters
+from components.server.places import Places
 from components.setting_kinds import nearest
 from components.store import Store
 from components.task_persistence import host_name
@@ -34,6 +36,8 @@ class Core:
     board: Board
     feeds: Feeds
     bulletin: Bulletin
+    beginnings: Beginnings
+    places: Places
     meters: Meters
     redact: Redactor
     host: str = field(default_factory=host_name)

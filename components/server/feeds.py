@@ -161,7 +161,6 @@ class Feeds:
         self._open: dict[str, Feed] = {}
         self._opening = asyncio.Lock()
         self._frames: OrderedDict[tuple[str, str, int, int], str] = OrderedDict()
-        self.count = 0
         self.is_closed = False
 
     @contextlib.asynccontextmanager
@@ -174,11 +173,9 @@ class Feeds:
                 await feed.begin()
                 self._open[files.id] = feed
             feed.followers += 1
-        self.count += 1
         try:
             yield feed
         finally:
-            self.count -= 1
             feed.followers -= 1
             if not feed.followers and self._open.get(files.id) is feed:
                 del self._open[files.id]

@@ -11,11 +11,12 @@ from fastapi import WebSocket
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
-from components.errors import RunnerError, TooManyTasks
+from components.errors import RunnerError
 from components.server import answers
 from components.server.core import Core
 from components.server.follower import now
 from components.server.gate import PROTOCOL
+from components.server.places import TooManyStreams
 
 OWN_CODES = 4000
 """A WebSocket that ends in an error is closed with this and the HTTP status of the error."""
@@ -24,10 +25,13 @@ OWN_CODES = 4000
 async def serve_frames(socket: WebSocket, core: Core, begin: Callable[[], AsyncIterator[str]]) -> None:
     """Send frames until there are no more, or the client has gone. It is refused where too many are open."""
     try:
-        require_room(core)
-    except TooManyTasks as error:
-        await socket.send_denial_response(JSONResponse({"error": str(error), "kind": "TooMany"}, 503))
-        return
+        with core.places.place():
+            await _serve(socket, core, begin)
+    except TooManyStreams as error:
+        await socket.send_denial_response(JSONResponse({"error": str(error), "kind": "TooManyStreams"}, 503))
+
+
+async def _serve(socket: WebSocket, core: Core, begin: Callable[[], AsyncIterator[str]]) -> None:
     await socket.accept(PROTOCOL if PROTOCOL in socket.scope["subprotocols"] else None)
     gone = asyncio.create_task(_until_gone(socket))
     sending = asyncio.create_task(_send(socket, core, begin()))
@@ -56,10 +60,3 @@ async def _until_gone(socket: WebSocket) -> None:
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
-
-
-def require_room(core: Core) -> None:
-    """Raise TooManyTasks where as many streams are open as may be."""
-    limit = core.loaded.config.max_streams
-    if core.feeds.count >= limit:
-        raise TooManyTasks(f"{core.feeds.count} streams are open, and max_streams is {limit}; close one")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -13,6 +11,7 @@ from fastapi import FastAPI
 
 from components.config import Config
 from components.errors import ConfigError
+from components.server.connection import Connection
 from components.server.core import Core
 
 DRAIN_SECONDS = 3
@@ -27,7 +26,6 @@ def serve(app: FastAPI, core: Core, config: Config, *, announce: Callable[[str],
 
     Raises ConfigError where the address cannot be had, or the certificate cannot be used.
     """
-    _allow_many_files()
     with closing(_bound(config.serve_host, config.serve_port)) as listener:
         settings = uvicorn.Config(
             app,
@@ -36,6 +34,7 @@ def serve(app: FastAPI, core: Core, config: Config, *, announce: Callable[[str],
             access_log=False,
             server_header=False,
             lifespan="on",
+            http=Connection,
             ws="websockets-sansio",
             ws_max_size=64 * 1024,
             ws_per_message_deflate=False,
@@ -68,13 +67,6 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _allow_many_files() -> None:
-    """Allow as many connections as this machine lets us have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
-
-
 class _Server(uvicorn.Server):
     """Says when it answers, and lets live streams go before it drains."""
 
@@ -93,4 +85,5 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._core.feeds.close()
         self._core.bulletin.close()
+        self._core.beginnings.close()
         await super().shutdown(sockets)

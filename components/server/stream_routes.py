@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
@@ -17,11 +18,12 @@ from components.execution_index import ExecutionFiles
 from components.server import board_runs
 from components.server.core import Core, core_behind, core_of
 from components.server.follower import Follower, Wanted, now
-from components.server.sending import require_room, serve_frames
+from components.server.places import TooManyStreams
+from components.server.sending import serve_frames
 
 routes = APIRouter(tags=["streams"])
-TASK_SECONDS = 0.3
-"""How often to look whether a task was begun."""
+SETTLE_SECONDS = 0.3
+"""How often to look whether the board knows of an end."""
 ALIVE_SECONDS = 15.0
 """How often a stream of events says that it lives."""
 BOTH = ("stdout", "stderr")
@@ -69,9 +71,9 @@ async def execution_events(
 ) -> StreamingResponse:
     """Follow an execution by server-sent events; `Last-Event-ID` goes on where the connection broke."""
     core = core_of(request)
-    require_room(core)
+    core.places.require()
     files = await asyncio.to_thread(files_of, core, execution_id)
-    return _events(_frames(core, files, _resumed(asked.wanted, last_event_id)))
+    return _events(core, _frames(core, files, _resumed(asked.wanted, last_event_id)))
 
 
 @routes.get("/api/tasks/{task_id}/stream", response_class=StreamingResponse)
@@ -83,9 +85,9 @@ async def task_events(
 ) -> StreamingResponse:
     """Follow a task of the board by server-sent events."""
     core = core_of(request)
-    require_room(core)
+    core.places.require()
     await asyncio.to_thread(core.board.get, task_id)
-    return _events(_frames_of_task(core, task_id, _resumed(asked.wanted, last_event_id)))
+    return _events(core, _frames_of_task(core, task_id, _resumed(asked.wanted, last_event_id)))
 
 
 def files_of(core: Core, word: str) -> ExecutionFiles:
@@ -106,11 +108,8 @@ async def _frames_of_execution(core: Core, word: str, wanted: Wanted) -> AsyncIt
 
 
 async def _frames_of_task(core: Core, task_id: str, wanted: Wanted) -> AsyncIterator[str]:
-    task = await asyncio.to_thread(core.board.get, task_id)
-    while not task.execution_id and not core.feeds.is_closed:
-        await asyncio.sleep(TASK_SECONDS)
-        task = await asyncio.to_thread(core.board.get, task_id)
-    if not task.execution_id:
+    task = await core.beginnings.of(task_id)
+    if task is None:
         return
     async for frame in _frames(core, board_runs.files_of(core, task), wanted):
         if frame.startswith('{"type": "exit"'):
@@ -125,11 +124,11 @@ async def _frames_of_task(core: Core, task_id: str, wanted: Wanted) -> AsyncIter
 async def _settled(core: Core, task: BoardTask) -> BoardTask:
     """Return a task when the board knows that its run has ended."""
     for _ in range(20):
+        known = await asyncio.to_thread(core.board.get, task.id)
+        if known.execution_id != task.execution_id or known.status != "running":
+            return known
         await asyncio.to_thread(board_runs.settle, core)
-        now_ = await asyncio.to_thread(core.board.get, task.id)
-        if now_.execution_id != task.execution_id or now_.status != "running":
-            return now_
-        await asyncio.sleep(TASK_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS)
     return task
 
 
@@ -139,9 +138,16 @@ async def _frames(core: Core, files: ExecutionFiles, wanted: Wanted) -> AsyncIte
             yield frame
 
 
-def _events(frames: AsyncIterator[str]) -> StreamingResponse:
+def _events(core: Core, frames: AsyncIterator[str]) -> StreamingResponse:
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_as_events(frames), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_placed(core, frames), media_type="text/event-stream", headers=headers)
+
+
+async def _placed(core: Core, frames: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield events for as long as there is a place for them."""
+    with contextlib.suppress(TooManyStreams), core.places.place():
+        async for event in _as_events(frames):
+            yield event
 
 
 async def _as_events(frames: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -300,3 +300,15 @@ def test_a_daemon_serves_its_metrics_to_this_machine(tmp_path: Path, server: Ser
 
     assert "agent_runner_store_up 1.0" in told
     assert "agent_runner_request_seconds" not in told
+
+
+def test_headers_without_end_are_cut_off(server: Server) -> None:
+    line = b"X-Filler: " + b"x" * 5000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        with pytest.raises(OSError, match=r"reset|Broken pipe"):
+            for _ in range(100_000):
+                one.sendall(line)
+
+    with server.client() as api:
+        assert api.get("/api/tasks").status_code == 200

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.http11 import Response
 from websockets.sync.client import ClientConnection, connect
 
 from tests.server_process import Server, serving
@@ -265,23 +266,54 @@ def test_events_tell_moves_and_changes_and_what_was_missed(server: Server, api: 
     assert missed == moves
 
 
-def test_three_hundred_idle_streams_are_held_and_one_too_many_is_refused(tmp_path: Path) -> None:
-    with serving(tmp_path, play=WAIT, HEADLESS_PM_MAX_STREAMS="300") as server, server.client() as api:
+def test_a_thousand_idle_streams_of_all_kinds_cost_no_time_and_one_too_many_is_refused(tmp_path: Path) -> None:
+    with serving(tmp_path, play=WAIT, HEADLESS_PM_MAX_STREAMS="1000") as server, server.client() as api:
         _, execution = begun(api)
+        waiting = api.post("/api/tasks", json={"title": "Not yet"}).json()["id"]
         until(lambda: list((server.home / "runs").glob("*")), "the run", LONG)
+        paths = (f"/ws/executions/{execution}", f"/ws/tasks/{waiting}", "/ws/events", f"/ws/tasks/{waiting}")
+        memory = psutil.Process(server.process.pid)
+        before = memory.memory_info().rss
         with contextlib.ExitStack() as stack:
-            path = f"/ws/executions/{execution}"
-            open_ones = [stack.enter_context(opened(server, path, open_timeout=LONG)) for _ in range(300)]
-            for one in open_ones:
-                one.recv(LONG)
+            idle = [stack.enter_context(contextlib.closing(_deaf(server, paths[n % 4]))) for n in range(1000)]
+            for one in idle:
+                one.settimeout(LONG)
+                assert one.recv(12) == b"HTTP/1.1 101"
 
-            with pytest.raises(InvalidStatus) as refusal, opened(server, path):
-                pass
-            health = api.get("/health")
+            used, began = sum(memory.cpu_times()[:2]), time.monotonic()
+            answers = [api.get("/api/tasks").elapsed.total_seconds() for _ in range(20)]
+            until(lambda: time.monotonic() - began > 2.0, "two seconds of rest")
+            share = (sum(memory.cpu_times()[:2]) - used) / (time.monotonic() - began)
+            refused = [_refusal(server, path) for path in paths]
+            curl = api.get(f"/api/tasks/{waiting}/stream")
+            grown = memory.memory_info().rss - before
             server.stop(signal.SIGKILL)
 
-        assert refusal.value.response.status_code == 503
-        assert health.elapsed.total_seconds() < 1.0
+    assert {one.status_code for one in refused} == {503}
+    assert b"max_streams is 1000" in (refused[0].body or b"")
+    assert (curl.status_code, curl.json()["kind"]) == (503, "TooManyStreams")
+    assert sorted(answers)[len(answers) // 2] < 0.2
+    assert share < 0.4, "idle streams are looked at one by one"
+    assert grown / 1000 < 100_000
+
+
+def _refusal(server: Server, path: str) -> Response:
+    with pytest.raises(InvalidStatus) as refusal, opened(server, path):
+        pass
+    return refusal.value.response
+
+
+def test_whoever_waits_for_a_task_is_told_its_output_or_that_it_went(server: Server, api: httpx.Client) -> None:
+    server.play("print('at last')")
+    tasks = [api.post("/api/tasks", json={"title": "Later"}).json()["id"] for _ in range(2)]
+    with opened(server, f"/ws/tasks/{tasks[0]}") as one, opened(server, f"/ws/tasks/{tasks[1]}") as other:
+        api.post(f"/api/tasks/{tasks[0]}/run")
+        api.delete(f"/api/tasks/{tasks[1]}")
+        told = [json.loads(frame) for frame in one]
+        gone = json.loads(other.recv(LONG))
+
+    assert content(told) == b"at last\n"
+    assert (gone["type"], gone["kind"]) == ("error", "NotFound")
 
 
 def test_what_is_not_there_is_told_and_closed(server: Server) -> None:
