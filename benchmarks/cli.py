@@ -46,17 +46,24 @@ COMMANDS: tuple[tuple[float, str], ...] = (
     (0.25, "status --json"),
     (0.20, "list"),
     (0.20, "list --status failed --text cart"),
-    (0.20, "show ID"),
+    (0.25, "show ID"),
+    (0.25, "diff ID"),
     (0.20, "cost"),
     (0.20, "cost --by project"),
     (0.25, "top"),
     (0.25, "logs ID"),
+    (0.25, "logs ID -n 50"),
     (0.25, "workspaces list"),
     (0.25, "locks"),
-    (0.60, "prune --dry-run"),
-    (0.50, "workspaces prune --dry-run"),
+    (0.30, "prune --dry-run"),
+    (0.30, "workspaces prune --dry-run"),
+    (0.25, "cancel 0123cafe"),
+    (0.25, "restart 0123cafe"),
+    (0.30, "doctor"),
     (0.25, "(completion of) show 0"),
 )
+REFUSED = frozenset({1, 4})
+"""Exit codes that are an answer too: an id that there is not, a machine without a server."""
 
 
 def executions() -> Iterator[Execution]:
@@ -146,10 +153,12 @@ def leave_files(home: Path, one: Execution, at: float) -> None:
 
 
 def cpu(argv: list[str], env: dict[str, str], cwd: Path) -> float:
-    """Return the CPU seconds of a command that goes well."""
+    """Return the CPU seconds of a command that answers."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(argv, env=env, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    ran = subprocess.run(argv, env=env, cwd=cwd, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if (ran.returncode and ran.returncode not in REFUSED) or "Traceback" in ran.stderr:
+        raise SystemExit(f"{' '.join(argv)}: exit code {ran.returncode}\n{ran.stderr}")
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 

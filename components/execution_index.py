@@ -53,8 +53,9 @@ class ExecutionFiles:
     def runs(self) -> dict[int, RunDirectory]:
         """Return the run directories by attempt, in order: one listing, and no look into any."""
         found = {}
-        for name in execution_names.names(self.home / "runs"):
-            parts = execution_names.parts_of(name) if self.short_id in name else None
+        ours = f"-{self.short_id}-"
+        for name in [one for one in execution_names.names(self.home / "runs") if ours in one]:
+            parts = execution_names.parts_of(name)
             if parts and parts[1] == self.short_id and self.task_id in ("", parts[0]):
                 found[parts[2]] = RunDirectory(self.home / "runs" / name)
         return dict(sorted(found.items()))
@@ -69,19 +70,25 @@ def find(home: Path, word: str) -> ExecutionFiles:
 
     Of several executions of a task it is the newest. Raises AmbiguousId, or NotFound with what is near.
     """
-    known = execution_names.known(home)
     word = word.strip().lower()
+    _, short, _ = execution_names.parts_of(word) or ("", word, 0)
+    found = _meant(home, execution_names.known(home, short[:SHORT]), word)
+    if len(found) > 1:
+        raise AmbiguousId(nearest_ids.candidates(word, _told(home, found)))
+    if not found:
+        known = execution_names.known(home)
+        raise NotFound(f"no execution here has the id {word[:80]!r}. {_offer(home, known, word)}")
+    return _with_whole_id(_files(home, found[0]))
+
+
+def _meant(home: Path, known: list[KnownExecution], word: str) -> list[KnownExecution]:
+    """Return which executions a word may mean."""
     task, short, _ = execution_names.parts_of(word) or ("", word, 0)
     found = [one for one in known if short in (one.id, one.id[:SHORT]) and task in ("", one.task_id)]
     if not found:
         of_task = [one for one in known if word and one.task_id.lower() == word]
         found = [max(of_task, key=lambda one: _when(home, one))] if of_task else []
-    found = found or [one for one in known if word and _begins(home, one, word)]
-    if len(found) > 1:
-        raise AmbiguousId(nearest_ids.candidates(word, _told(home, found)))
-    if not found:
-        raise NotFound(f"no execution here has the id {word[:80]!r}. {_offer(home, known, word)}")
-    return _with_whole_id(_files(home, found[0]))
+    return found or [one for one in known if word and _begins(home, one, word)]
 
 
 def journal(files: ExecutionFiles) -> tuple[Path, Held] | None:

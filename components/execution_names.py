@@ -23,16 +23,22 @@ class KnownExecution(NamedTuple):
     trace: str
 
 
-def known(home: Path) -> list[KnownExecution]:
-    """Return all executions, each once. Text only: with ten thousand of them a Path for each costs too much."""
+def known(home: Path, like: str = "") -> list[KnownExecution]:
+    """Return all executions, or those at least that have the letters `like` in their names, each once.
+
+    Text only, and no more of it is taken apart than has to be: with ten thousand executions a Path for each costs more
+    than all the rest.
+    """
     newest: dict[tuple[str, str], tuple[int, str]] = {}
     for name in names(home / "runs"):
-        if parts := parts_of(name):
+        if (not like or like in name.lower()) and (parts := parts_of(name)):
             *key, attempt = parts
             if attempt > newest.get((key[0], key[1]), (0, ""))[0]:
                 newest[key[0], key[1]] = attempt, f"runs/{name}/spec.json"
     living = {held.claim: (held.task.id, path) for path, held in journals(home)}
-    typed = [name for name in names(home / "tasks") if journal_format.CLAIM.fullmatch(name)]
+    shorts = {short for _, short in newest}
+    listed = [name for name in names(home / "tasks") if like in name or name[:SHORT] in shorts]
+    typed = [name for name in listed if journal_format.CLAIM.fullmatch(name)]
     whole = {claim[:SHORT]: claim for claim in (*typed, *living)}
     for claim, (task_id, path) in living.items():
         newest.setdefault((task_id, claim[:SHORT]), (0, f"locks/{path.name}"))

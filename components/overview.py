@@ -92,8 +92,11 @@ class Overview:
     unreadable: tuple[Unreadable, ...]
 
 
-def look(home: Path, host: str = "") -> Overview:
-    """Return what is at work now. Raises OSError only for directories of the home that cannot be listed."""
+def look(home: Path, host: str = "", *, with_strays: bool = True) -> Overview:
+    """Return what is at work now. Raises OSError only for directories of the home that cannot be listed.
+
+    Without strays the runs that no journal names are not looked for: there may be ten thousand, each with its lock.
+    """
     host = host or host_name()
     agents = tuple(_agent(home, agent_id, host) for agent_id in _agent_ids(home / "locks"))
     named = {agent.run.path.name for agent in agents if agent.run}
@@ -103,7 +106,7 @@ def look(home: Path, host: str = "") -> Overview:
         home=home,
         host=host,
         agents=agents,
-        strays=tuple(run for run in living_runs(home) if run.path.name not in named),
+        strays=tuple(run for run in living_runs(home) if run.path.name not in named) if with_strays else (),
         letters=tuple(letters),
         set_aside=tuple(path for path in _listed(home / "locks") if ".bad-" in path.name),
         unreadable=(*bad_journals, *bad_letters),

@@ -15,11 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import cancelling, durable, execution_names, history_entry, journal_format, typed_task
+from components import cancelling, durable, execution_names, history_entry, journal_format, remains, typed_task
 from components.branch_names import SHORT
 from components.errors import NotFound, StateCorrupt
 from components.execution import Selection
-from components.execution_index import ExecutionFiles, verdict
+from components.execution_index import verdict
+from components.remains import Remains, is_typed
 from components.run_directory import RunDirectory, RunState
 from components.states import ExecutionStatus
 from components.store_reader import StoreReader
@@ -41,23 +42,16 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
-    """What an execution has left. `at` is when it changed last, in seconds since 1970."""
-
-    short_id: str
-    task_id: str
-    paths: tuple[str, ...]
-    at: float
-    size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """What goes, oldest first, with how many bytes; what stays, and why some of it does."""
+    """What goes, oldest first, with how many bytes; how many stay, and how many of them only for their protection.
+
+    Where many go, their sizes are not measured but estimated: `is_exact` says so.
+    """
 
     going: tuple[Remains, ...]
     staying: int
     protected: int
+    is_exact: bool = True
 
     @property
     def size(self) -> int:
@@ -66,29 +60,39 @@ class Plan:
 
 
 def plan(home: Path, rule: Rule, reader: StoreReader | None, now: float | None = None) -> Plan:
-    """Return what would go. Raises StateCorrupt while a journal cannot be read: it may be of any execution."""
+    """Return what would go. Raises StateCorrupt while a journal cannot be read: it may be of any execution.
+
+    Only what the rule has go is looked into for what protects it: mostly that is little of what there is.
+    """
     now = time.time() if now is None else now
-    remains = _all(home)
-    old_first = sorted(remains, key=lambda one: one.at)
-    kept = _protected(home, old_first, reader)
-    may_go = [one for one in old_first if one.short_id not in kept and now - one.at > LEAST_AGE]
+    old_first = sorted(remains.find(home), key=lambda one: one.at)
     if rule.total_bytes is None:
-        limit = now - (rule.days or 0.0) * DAY
-        going = [_sized(one) for one in may_go if rule.days is not None and one.at < limit]
+        asked = [one for one in old_first if rule.days is not None and now - one.at > rule.days * DAY]
     else:
-        going = _by_size([_sized(one) for one in old_first], {one.short_id for one in may_go}, rule, now)
-    return Plan(tuple(going), len(remains) - len(going), len(kept))
+        asked = old_first
+    asked = [one for one in asked if now - one.at > LEAST_AGE]
+    kept = _protected(home, asked, old_first, reader)
+    may_go = [one for one in asked if one.short_id not in kept]
+    protected = len(asked) - len(may_go)
+    if rule.total_bytes is None:
+        going, is_exact = remains.sized(may_go)
+        return Plan(tuple(going), len(old_first) - len(going), protected, is_exact)
+    going = _by_size([remains.measured(one) for one in old_first], {one.short_id for one in may_go}, rule, now)
+    return Plan(tuple(going), len(old_first) - len(going), protected)
 
 
 def carry_out(home: Path, planned: Plan) -> list[Remains]:
-    """Delete what goes, and return what has gone: what has come to life meanwhile stays."""
+    """Delete what goes, and return what has gone, measured: what has come to life meanwhile stays."""
     removed = durable.make_directory(home / REMOVED)
     _delete(removed)
     gone = []
     kept = {claim[:SHORT] for claim in in_hand(home)}
     for one in planned.going:
-        if one.short_id not in kept and not any(map(_is_alive, one.paths)) and _set_aside(one, removed):
-            gone.append(one)
+        if one.short_id in kept or any(map(_is_alive, one.paths)):
+            continue
+        exact = one if planned.is_exact else remains.measured(one)
+        if _set_aside(one, removed):
+            gone.append(exact)
             for path in map(Path, one.paths):
                 if journal_format.CLAIM.fullmatch(path.name):
                     cancelling.forget(home, path.name)
@@ -96,31 +100,14 @@ def carry_out(home: Path, planned: Plan) -> list[Remains]:
     return gone
 
 
-def _all(home: Path) -> list[Remains]:
-    """Return what each execution has left: text and one `stat` a directory, for there may be ten thousand."""
-    paths: dict[tuple[str, str], list[str]] = {}
-    runs, tasks = str(home / "runs"), str(home / typed_task.DIRECTORY)
-    for name in execution_names.names(home / "runs"):
-        if parts := execution_names.parts_of(name):
-            paths.setdefault((parts[1], parts[0]), []).append(f"{runs}/{name}")
-    for name in execution_names.names(home / typed_task.DIRECTORY):
-        if journal_format.CLAIM.fullmatch(name):
-            key = (name[:SHORT], f"t{name[:SHORT]}")
-            paths.setdefault(key, []).append(f"{tasks}/{name}")
-    found = []
-    for (short, task), listed in paths.items():
-        with contextlib.suppress(OSError):
-            at = max(os.stat(path).st_mtime for path in listed)  # noqa: PTH116
-            found.append(Remains(short, task, tuple(listed), at))
-    return found
-
-
-def _protected(home: Path, old_first: list[Remains], reader: StoreReader | None) -> set[str]:
-    """Return the executions that stay whatever their age."""
+def _protected(home: Path, asked: list[Remains], old_first: list[Remains], reader: StoreReader | None) -> set[str]:
+    """Return which of those that are asked for stay all the same, and all that is in hand or failed of late."""
     kept = {claim[:SHORT] for claim in in_hand(home)}
-    kept |= {one.short_id for one in old_first if any(map(_is_alive, one.paths))}
-    failures = _failures(reader) if reader is not None else []
-    return kept | set(failures or _failures_by_files(home, old_first))
+    if not asked:
+        return kept
+    kept |= {one.short_id for one in asked if any(map(_is_alive, one.paths))}
+    failures = _failures(reader) if reader is not None and reader.newest_ids(1) else _failures_by_files(home, old_first)
+    return kept | set(failures)
 
 
 def in_hand(home: Path) -> Iterable[str]:
@@ -141,14 +128,10 @@ def _is_alive(path: str) -> bool:
     """Does anything hold a run, or does a typed task have a runner, or somebody who is about to start one?"""
     try:
         if not durable.is_held(f"{path}/alive"):
-            return _is_typed(path) and durable.is_held(f"{path}/{typed_task.QUEUED}")
-        return _is_typed(path) or RunDirectory(Path(path)).state() is RunState.ALIVE
+            return is_typed(path) and durable.is_held(f"{path}/{typed_task.QUEUED}")
+        return is_typed(path) or RunDirectory(Path(path)).state() is RunState.ALIVE
     except OSError:
         return True
-
-
-def _is_typed(path: str) -> bool:
-    return path.split("/")[-2] == typed_task.DIRECTORY
 
 
 def _failures(reader: StoreReader) -> list[str]:
@@ -168,13 +151,15 @@ def _failures_by_files(home: Path, old_first: list[Remains]) -> list[str]:
 
 
 def _did_well(home: Path, one: Remains) -> bool:
-    typed = next((Path(path).name for path in one.paths if _is_typed(path)), "")
+    typed = next((Path(path).name for path in one.paths if is_typed(path)), "")
     with contextlib.suppress(NotFound):
         kept = typed_task.verdict_of(home, typed) if typed else None
         if kept is not None:
             return kept.reason in history_entry.DONE_WELL
-    told = [verdict(run) for run in ExecutionFiles(home, one.short_id, one.task_id).runs().values()]
-    return bool(told) and told[-1] is not None and told[-1].reason in history_entry.DONE_WELL
+    runs = [path for path in one.paths if not is_typed(path)]
+    last = max(runs, key=lambda path: int(path.rsplit("-", 1)[1]), default="")
+    told = verdict(RunDirectory(Path(last))) if last else None
+    return told is not None and told.reason in history_entry.DONE_WELL
 
 
 def _by_size(old_first: list[Remains], may_go: set[str], rule: Rule, now: float) -> list[Remains]:
@@ -188,24 +173,6 @@ def _by_size(old_first: list[Remains], may_go: set[str], rule: Rule, now: float)
             going.append(one)
             left -= one.size
     return going
-
-
-def _sized(one: Remains) -> Remains:
-    size = sum(_size(path) for path in one.paths)
-    return Remains(one.short_id, one.task_id, one.paths, one.at, size)
-
-
-def _size(directory: str) -> int:
-    """Return how many bytes of disk a directory takes; links are not followed."""
-    total, left = 0, [directory]
-    while left:
-        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    left.append(entry.path)
-                else:
-                    total += entry.stat(follow_symlinks=False).st_blocks * 512
-    return total
 
 
 def _set_aside(one: Remains, removed: Path) -> bool:

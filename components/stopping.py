@@ -52,7 +52,7 @@ def alive(files: ExecutionFiles) -> bool:
 
 def has_daemon(home: Path, files: ExecutionFiles) -> bool:
     """Does a daemon look after an execution?"""
-    agents = overview.look(home).agents
+    agents = overview.look(home, with_strays=False).agents
     return any(one.runner is not None for one in agents if one.held and one.held.claim == files.id)
 
 

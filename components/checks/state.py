@@ -86,7 +86,11 @@ def _room(name: str, place: Path, seen: os.statvfs_result) -> Finding:
 
 def journals(installation: Installation) -> Iterator[Finding]:
     """Can every journal be used, and is somebody at work on it?"""
-    agents = [agent for agent in overview.look(installation.config.home).agents if agent.held or agent.trouble]
+    agents = [
+        agent
+        for agent in overview.look(installation.config.home, with_strays=False).agents
+        if agent.held or agent.trouble
+    ]
     if not agents:
         yield ok("no task is in hand")
     for agent in agents:
@@ -129,7 +133,7 @@ def _age(then: str) -> float:
 
 def dead_letters(installation: Installation) -> Iterator[Finding]:
     """Are there reports that the server refused?"""
-    letters = overview.look(installation.config.home).letters
+    letters = overview.look(installation.config.home, with_strays=False).letters
     if not letters:
         yield ok("no report was refused")
     for letter in letters:
@@ -142,7 +146,7 @@ def dead_letters(installation: Installation) -> Iterator[Finding]:
 
 def set_aside(installation: Installation) -> Iterator[Finding]:
     """Are there state files that could not be used?"""
-    seen = overview.look(installation.config.home)
+    seen = overview.look(installation.config.home, with_strays=False)
     journals_of_agents = {agent.journal for agent in seen.agents}
     bad = [one for one in seen.unreadable if one.path not in journals_of_agents]
     if not bad and not seen.set_aside:

@@ -54,7 +54,7 @@ def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | 
 
 def chosen(home: Path) -> str:
     """Ask which of the executions at work is meant. Raises UsageError where nobody can be asked."""
-    held = [one.held for one in overview.look(home).agents if one.held]
+    held = [one.held for one in overview.look(home, with_strays=False).agents if one.held]
     if not held:
         raise NotFound(f"nothing runs here ({home})")
     if not sys.stdin.isatty():

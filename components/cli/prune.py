@@ -8,7 +8,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -17,7 +16,8 @@ from components import pruning
 from components.cli import opened
 from components.cli.output import Line, show, show_all, span, table
 from components.config import load
-from components.pruning import Plan, Remains, Rule
+from components.pruning import Plan, Rule
+from components.remains import Remains
 
 DEFAULT_DAYS = 30.0
 SHOWN = 20
@@ -83,7 +83,8 @@ def command(
 
 def _lines(planned: Plan) -> Iterator[Line]:
     if not planned.going:
-        yield Line(f"Nothing is to go. {planned.staying} executions stay, {planned.protected} of them in any case.")
+        kept = f", {planned.protected} of them although they are old enough" if planned.protected else ""
+        yield Line(f"Nothing is to go. {_counted(planned.staying)} stay{'s' * (planned.staying == 1)}{kept}.")
         return
     rows = [(one.short_id, one.task_id, _age(one), size_words(one.size)) for one in planned.going[:SHOWN]]
     heading, *lines = table([("ID", "TASK", "AGE", "SIZE"), *rows])
@@ -91,7 +92,8 @@ def _lines(planned: Plan) -> Iterator[Line]:
     yield from map(Line, lines)
     if len(planned.going) > SHOWN:
         yield Line(f"... and {len(planned.going) - SHOWN} more")
-    yield Line(f"{_counted(len(planned.going))}, {size_words(planned.size)}; {planned.staying} stay.")
+    about = "" if planned.is_exact else "about "
+    yield Line(f"{_counted(len(planned.going))}, {about}{size_words(planned.size)}; {planned.staying} stay.")
 
 
 def _age(one: Remains) -> str:
@@ -110,8 +112,9 @@ def size_words(size: int) -> str:
 
 def _as_json(planned: Plan, gone: list[Remains]) -> dict[str, object]:
     return {
-        "going": [asdict(one) for one in planned.going],
+        "going": [one._asdict() for one in planned.going],
         "bytes": planned.size,
+        "is_exact": planned.is_exact,
         "staying": planned.staying,
         "deleted": [one.short_id for one in gone],
     }
