@@ -55,6 +55,16 @@ def small_lines() -> Iterator[bytes]:
         yield tool_result(number, "def main() -> None:\n    pass\n" * 6)
 
 
+def tiny_answers() -> Iterator[bytes]:
+    """Yield answers of one short text each: far shorter than the CLI's, which are 0.5 kB and more."""
+    for number in range(20_000):
+        body: dict[str, Any] = {"id": f"msg_{number:020}", "role": "assistant", "model": "claude-sonnet-5-5"}
+        body["content"] = [{"type": "text", "text": "Hello there."}]
+        body["usage"] = {"input_tokens": 1000 + number, "output_tokens": 1}
+        fields = {"type": "assistant", "message": body, "parent_tool_use_id": None, "session_id": "s-1"}
+        yield json.dumps(fields, separators=(",", ":")).encode()
+
+
 def pieces() -> Iterator[bytes]:
     """Yield what the CLI prints for every few letters of an answer when it is asked for partial messages."""
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a few letters"}}
@@ -92,6 +102,7 @@ def measure(name: str, lines: Iterable[bytes]) -> None:
 def main() -> None:
     """Measure all kinds of output."""
     measure("small lines (0.3 to 0.9 kB)", small_lines())
+    measure("tiny answers (0.26 kB), each with an id of its own", tiny_answers())
     measure("pieces of messages (0.3 kB)", pieces())
     measure("tool results of 10 MB", large_lines())
     measure("binary noise", noise())

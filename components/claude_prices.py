@@ -30,19 +30,33 @@ USD_PER_MILLION_INPUT = (
 )
 """The first beginning of the model's name that fits, in USD."""
 UNKNOWN = 4.0
-OUTPUT, CACHE_READ, CACHE_WRITE, CACHE_WRITE_HOUR = 5.0, 0.1, 1.25, 2.0
-"""Prices of other tokens as multiples of those for input."""
+OUTPUT, CACHE_READ, CACHE_WRITE, FOR_AN_HOUR = 5.0, 0.1, 1.25, 0.75
+"""Prices of other tokens as multiples of those for input; what is written for an hour costs as much more."""
 
 
 def usage_of(told: dict[str, Any], model: str) -> Usage:
     """Return the usage that one answer of the API tells, with its price."""
+    given, output, read, written, hour = tokens_of(told)
+    return Usage(given, output, read, written, price(model) * weight(given, output, read, written, hour))
+
+
+def tokens_of(told: dict[str, Any]) -> tuple[int, int, int, int, int]:
+    """Return the tokens of an answer: given, output, read from the cache, written to it, those of them for an hour."""
+    hour = count(mapping(told.get("cache_creation")).get("ephemeral_1h_input_tokens"))
     given, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
-    read, written = count(told.get("cache_read_input_tokens")), count(told.get("cache_creation_input_tokens"))
+    return (
+        given,
+        output,
+        count(told.get("cache_read_input_tokens")),
+        count(told.get("cache_creation_input_tokens")),
+        hour,
+    )
+
+
+def weight(given: int, output: int, read: int, written: int, hour: int) -> float:
+    """Return how many tokens of input cost as much as these; `hour` of the `written` ones are kept for an hour."""
     weighed = given + OUTPUT * output + CACHE_READ * read + CACHE_WRITE * written
-    if "cache_creation" in told:
-        hour = count(mapping(told["cache_creation"]).get("ephemeral_1h_input_tokens"))
-        weighed += (CACHE_WRITE_HOUR - CACHE_WRITE) * min(hour, written)
-    return Usage(given, output, read, written, price(model) * weighed)
+    return weighed + FOR_AN_HOUR * min(hour, written) if hour else weighed
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from components import claude_messages, claude_prices, claude_results
+from components.claude_answers import LONGEST_BYTES
+from components.claude_answers import read as read_answer
 from components.claude_messages import Message, mapping, mappings, name, text
+from components.claude_prices import weight
 from components.claude_results import Results
 from components.model import AgentResult, ExitRecord, Progress
 
@@ -22,9 +24,6 @@ LAST_TEXT = 2000
 ENVELOPE_BYTES = 500
 TOKENS_PER_BYTE = 0.25
 """For the estimate of what an answer cost: while it runs the CLI does not tell its length."""
-MESSAGE_ID = re.compile(rb'"id"\s*:\s*"(msg_[\w-]{1,100})"')
-TELLING = re.compile(rb'"(?:tool_use|error|<synthetic>)"')
-"""What must be read at once where a block of an answer holds it."""
 
 
 class ClaudeListener:
@@ -36,11 +35,10 @@ class ClaudeListener:
         self._open: dict[str, tuple[str, str]] = {}
         self._background: tuple[str, ...] = ()
         self._has_begun = False
-        self._answer = self._asker = ""
-        self._answer_id = b""
-        self._answer_price = self._estimated_usd = 0.0
-        self._model = self._session_id = self._error = self._last_text = ""
-        self._unread = b""
+        self._answer = self._answer_model = self._model = self._unread = b""
+        self._asker = self._session_id = self._error = self._last_text = ""
+        self._price = claude_prices.price("")
+        self._estimated_usd = 0.0
         self._wait_until = 0.0
         self._readers: Mapping[bytes, Callable[[bytes, bytes, Message], None]] = {
             b"assistant": self._hear_answer,
@@ -53,6 +51,25 @@ class ClaudeListener:
 
     def hear(self, line: bytes) -> None:
         """Take one line."""
+        found = read_answer(line) if len(line) <= LONGEST_BYTES else None
+        if found is None:
+            self._hear_other(line)
+            return
+        self._messages += 1
+        self._has_begun = True
+        answer, model, says, call, tool, given, output, read, written, hour = found.groups()
+        if answer != self._answer or self._asker or not answer:
+            tokens = int(given or 0), int(output or 0), int(read or 0), int(written or 0), int(hour or 0)
+            self._begin_answer(answer or b"", model or b"", "", weight(*tokens))
+        if says:
+            self._unread = line
+        elif call:
+            self._open_call(call.decode(), tool.decode(), "")
+        if len(line) > ENVELOPE_BYTES:
+            self._estimated_usd += (len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * claude_prices.OUTPUT * self._price
+
+    def _hear_other(self, line: bytes) -> None:
+        """Take a line that is no answer of the usual form."""
         kind, subtype, message = claude_messages.look(line)
         if not kind or kind in HEARTBEATS or subtype in HEARTBEATS_OF_THE_SYSTEM:
             return
@@ -86,7 +103,7 @@ class ClaudeListener:
             return None
         return replace(
             told,
-            model=told.model or self._model,
+            model=told.model or self._model.decode(),
             session_id=told.session_id or self._session_id,
             tool_calls=self._tool_calls,
             cost_usd=told.cost_usd + self._estimated_usd,
@@ -96,62 +113,53 @@ class ClaudeListener:
         )
 
     def _hear_answer(self, line: bytes, subtype: bytes, message: Message) -> None:
-        """Take one block of an answer. Further blocks that call no tool are read when somebody asks for them."""
+        """Take one block of an answer, or several."""
         del subtype
         self._has_begun = True
-        if self._is_more_of_the_answer(line):
-            self._unread = line
-        else:
-            self._read_block(message or claude_messages.parse(line))
-        self._estimated_usd += max(0, len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * self._answer_price
-
-    def _is_more_of_the_answer(self, line: bytes) -> bool:
-        found = MESSAGE_ID.search(line)
-        if found is None or found[1] != self._answer_id or len(line) > claude_messages.LONG_BYTES:
-            return False
-        return TELLING.search(line) is None
-
-    def _read_block(self, message: Message) -> None:
-        body = mapping(message.get("message"))
-        parent = name(message.get("parent_tool_use_id"))
+        message = message or claude_messages.parse(line)
+        body, parent = mapping(message.get("message")), name(message.get("parent_tool_use_id"))
         if body.get("model") == SYNTHETIC or "error" in message:
             self._error = name(message.get("error"))
-        if body.get("model") != SYNTHETIC and (body.get("id") != self._answer or parent != self._asker):
-            self._begin_answer(body, parent)
+        answer = name(body.get("id")).encode()
+        if body.get("model") != SYNTHETIC and (not answer or answer != self._answer or parent != self._asker):
+            tokens = claude_prices.tokens_of(mapping(body.get("usage")))
+            self._begin_answer(answer, name(body.get("model")).encode(), parent, weight(*tokens))
         for block in mappings(body.get("content")):
             self._read_content(block, parent)
+        self._estimated_usd += max(0, len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * claude_prices.OUTPUT * self._price
 
-    def _begin_answer(self, body: Message, parent: str) -> None:
+    def _begin_answer(self, answer: bytes, model: bytes, parent: str, weighed: float) -> None:
         """Count an answer that was not heard of; whoever it is from has had the results of all its tools."""
-        self._answer, self._asker, self._error = name(body.get("id")), parent, ""
-        self._answer_id = self._answer.encode()
+        self._answer, self._asker, self._error = answer, parent, ""
         if self._open:
             self._open = {call: tool for call, tool in self._open.items() if tool[1] != parent}
-        model = name(body.get("model"))
+        if model != self._answer_model:
+            self._answer_model, self._price = model, claude_prices.price(model.decode())
         if not parent:
             self._turns += 1
-            self._model = model or self._model
-        usage = claude_prices.usage_of(mapping(body.get("usage")), model)
-        self._answer_price = claude_prices.OUTPUT * claude_prices.price(model)
-        self._estimated_usd += usage.cost_usd
+            if model:
+                self._model = model
+        self._estimated_usd += self._price * weighed
 
     def _read_content(self, block: Message, parent: str) -> None:
         kind = block.get("type")
         if kind == "tool_use":
-            self._tool_calls += 1
-            self._open[name(block.get("id"))] = (name(block.get("name")), parent)
-            if len(self._open) > OPEN_TOOLS:
-                del self._open[next(iter(self._open))]
+            self._open_call(name(block.get("id")), name(block.get("name")), parent)
         elif kind == "text" and not parent:
             self._last_text, self._unread = text(block.get("text"))[-LAST_TEXT:], b""
+
+    def _open_call(self, call: str, tool: str, parent: str) -> None:
+        self._tool_calls += 1
+        self._open[call] = (tool, parent)
+        if len(self._open) > OPEN_TOOLS:
+            del self._open[next(iter(self._open))]
 
     def _said_last(self) -> str:
         """Return the last text, after reading the line that was put off."""
         if self._unread:
             body = mapping(claude_messages.parse(self._unread).get("message"))
-            self._unread = b""
             for block in mappings(body.get("content")):
-                self._read_content(block, self._asker)
+                self._read_content(block, "")
         return self._last_text
 
     def _hear_tool_results(self, line: bytes, subtype: bytes, message: Message) -> None:
@@ -176,7 +184,7 @@ class ClaudeListener:
             self._has_begun = True
             message = message or claude_messages.parse(line)
             self._session_id = name(message.get("session_id")) or self._session_id
-            self._model = name(message.get("model")) or self._model
+            self._model = name(message.get("model")).encode() or self._model
         elif subtype == b"permission_denied":
             self._results.deny(name((message or claude_messages.parse(line)).get("tool_name")))
         elif subtype == b"background_tasks_changed":
