@@ -31,6 +31,12 @@ def forget(home: Path, claim: str) -> None:
         durable.remove(_path(home, claim))
 
 
+def grant(run: RunDirectory, grace: float) -> None:
+    """Have the agent of a run get so many seconds of grace, before anybody asks it to end."""
+    if run.state() is RunState.ALIVE:
+        stop_order.grant(run, grace)
+
+
 def stop(run: RunDirectory) -> None:
     """Ask the agent of a run to end; its end will be judged as cancelled. It is no error when it has ended."""
     if run.state() is RunState.ALIVE:

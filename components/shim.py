@@ -24,6 +24,7 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36
 RECORD_BYTES = 256
+LONGEST_GRACE_SECONDS = 2_592_000.0
 TICK_SECONDS = 1.0
 REAP_SECONDS = 30.0
 SUSPEND_ALLOWANCE_SECONDS = 86400.0
@@ -141,7 +142,7 @@ class Agent:
         if why == "kill":
             self.kill_at = time.monotonic()
         elif self.why is None:
-            self.kill_at = time.monotonic() + self.grace
+            self.kill_at = time.monotonic() + asked_grace(self.grace)
             self._signal(signal.SIGTERM)
         self.why = self.why or why
 
@@ -164,6 +165,16 @@ class Agent:
                 self.status = status
                 self.cpu_seconds = round(usage.ru_utime + usage.ru_stime, 2)
                 self.rss_kilobytes = usage.ru_maxrss
+
+
+def asked_grace(usual: float) -> float:
+    """Return how many seconds lie between asking and killing: those that whoever cancels left in `grace`, or usual."""
+    try:
+        with open("grace", encoding="ascii") as file:
+            asked = float(file.read(32))
+    except (OSError, ValueError):
+        return usual
+    return asked if 0 <= asked <= LONGEST_GRACE_SECONDS else usual
 
 
 def is_watched() -> bool:

@@ -12,6 +12,8 @@ from components.states import Reason
 
 NAME = "stopped_for"
 """The file in the run directory: JSON with `reason` and `detail`."""
+GRACE = "grace"
+"""The file in the run directory that tells the shim how many seconds lie between asking and killing, where not as set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,12 @@ def give(run: RunDirectory, order: StopOrder) -> None:
         with contextlib.suppress(FileNotFoundError):  # another who gives one at this moment was faster: theirs stands
             durable.write(run.path / NAME, json.dumps(data).encode(errors="replace"))
     process.stop(run)
+
+
+def grant(run: RunDirectory, grace: float) -> None:
+    """Have the agent of a run get so many seconds between being asked to end and being killed, whoever asks it."""
+    with contextlib.suppress(FileNotFoundError):  # as above: of several at once, one is as good as another
+        durable.write(run.path / GRACE, f"{grace:.3f}".encode())
 
 
 def of(run: RunDirectory) -> StopOrder | None:

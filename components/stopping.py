@@ -25,6 +25,8 @@ def stop(home: Path, files: ExecutionFiles, grace: float, environ: Mapping[str, 
     watch = execution_index.Watch(files)
     if watch.is_over():
         return "was over already"
+    for run in files.runs().values():
+        cancelling.grant(run, grace)  # first: the runner, too, asks the agent to end as soon as it is asked for it
     cancelling.ask(home, files.id)
     end_agents(files, grace)
     is_typed = files.directory.is_dir()

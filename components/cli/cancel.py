@@ -36,7 +36,7 @@ Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrup
     "--grace",
     metavar="SECONDS",
     type=click.FloatRange(0, 3600),
-    help="Between asking and killing, at most `grace`.  [5]",
+    help="Between asking and killing.  [default: cancel_grace, 5]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
