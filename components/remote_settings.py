@@ -28,8 +28,8 @@ REPOSITORIES = (
         "keep_workspaces_days",
         Number(0, 36_500, "days"),
         None,
-        "Worktrees and clones that nobody has used for so long, and in which nothing is unsaved, are removed by"
-        " `workspaces clean` and by the service.",
+        "Worktrees and clones that nobody has used for so long, and in which nothing is unsaved, are removed by the"
+        " service, at its start and once an hour; `workspaces prune` does it at once.",
     ),
 )
 WEBHOOKS = (

@@ -107,6 +107,15 @@ class Server:
         """Return the address of a WebSocket."""
         return f"ws{self.url.removeprefix('http')}{path}"
 
+    def runner_pid(self, execution: str) -> int:
+        """Return the process id of an execution's runner, 0 where none lives."""
+        return _runner_of(execution)
+
+    def agent_pid(self) -> int:
+        """Return the process id of the agent of the only run there is."""
+        (run,) = (self.home / "runs").iterdir()
+        return RunDirectory(run).pids()["agent"].pid
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End it, and return its exit code."""
         if self.process.poll() is None:
@@ -132,13 +141,20 @@ class Server:
 
 
 def _end_holder(alive: Path) -> None:
-    """Kill the runner that holds a lock: it is the one whose command line names the execution."""
-    claim = alive.parent.name.encode()
+    """Kill the runner that holds a lock."""
+    while pid := _runner_of(alive.parent.name):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _runner_of(claim: str) -> int:
+    """Return the process id of an execution's runner, 0 where none lives: its command line names the execution."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             words = path.read_bytes().split(b"\0")
-            if b"execute" in words and claim in words:
-                os.kill(int(path.parent.name), signal.SIGKILL)
+            if b"execute" in words and claim.encode() in words:
+                return int(path.parent.name)
+    return 0
 
 
 @contextlib.contextmanager

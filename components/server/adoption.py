@@ -30,16 +30,17 @@ def adopt(core: Core, claim: str) -> bool:
 
 
 def adopt_all(core: Core) -> None:
-    """Take up all executions of the service that have lost their runner: after a crash of the machine."""
+    """Take up all executions of the service that have lost their runner."""
     for claim in typed_task.claims(core.home):
         try:
-            if _is_lost(core, claim):
+            if claim not in core.over and _is_lost(core, claim):
                 adopt(core, claim)
         except (RunnerError, OSError):
             logger.exception("execution %s cannot be taken up now", claim[:8])
 
 
 def _is_lost(core: Core, claim: str) -> bool:
-    if (typed_task.directory_of(core.home, claim) / "verdict.json").exists() or typed_task.has_runner(core.home, claim):
+    if (typed_task.directory_of(core.home, claim) / "verdict.json").exists():
+        core.over.add(claim)
         return False
-    return typed_task.load(core.home, claim).door is Door.SERVE
+    return not typed_task.has_runner(core.home, claim) and typed_task.load(core.home, claim).door is Door.SERVE

@@ -25,6 +25,7 @@ from components.server import (
     runtime_routes,
     stream_routes,
     task_routes,
+    tidying,
 )
 from components.server.audit import Audit
 from components.server.beginnings import Beginnings
@@ -40,8 +41,12 @@ from components.store import Store
 logger = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.5
+ADOPT_SECONDS = 2.0
+"""How often to look for executions whose runner is gone."""
 SYNC_SECONDS = 10.0
 """How often the history is compared with what lives on this machine."""
+TIDY_SECONDS = 3600.0
+"""How often to look for stale workspaces."""
 ROUTERS = (page_routes, overview_routes, task_routes, runtime_routes, stream_routes)
 DESCRIPTION = "Tasks, executions and workspaces of coding agents. Times are UTC in ISO 8601, money is USD."
 
@@ -117,6 +122,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(adoption.adopt_all, core)
     beside = [
         asyncio.create_task(_again_and_again(SETTLE_SECONDS, lambda: board_runs.settle(core))),
+        asyncio.create_task(_again_and_again(ADOPT_SECONDS, lambda: adoption.adopt_all(core))),
+        asyncio.create_task(_again_and_again(TIDY_SECONDS, lambda: tidying.tidy(core))),
         asyncio.create_task(_again_and_again(SYNC_SECONDS, lambda: history_sync.sync(core.home, core.store))),
     ]
     try:

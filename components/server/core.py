@@ -28,7 +28,7 @@ from components.task_persistence import host_name
 @dataclass(frozen=True, slots=True)
 class Core:
     """The parts of a service. `children` are the runners that this process has started and must collect;
-    `adoptions` counts by id how often it gave an execution another one."""
+    `adoptions` counts by id how often it gave an execution another one; `over` are those known to have a verdict."""
 
     loaded: Loaded
     environ: Mapping[str, str]
@@ -43,6 +43,7 @@ class Core:
     host: str = field(default_factory=host_name)
     children: set[int] = field(default_factory=set)
     adoptions: dict[str, int] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
 
     @property
     def home(self) -> Path:

@@ -9,18 +9,16 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from components import background, execution_index, repeating, stopping, workplace, workspace_record
-from components.clones import base_of
 from components.errors import IllegalMove, NotFound, StillRunning
 from components.execution import Selection, WorkspaceEntry
 from components.git_url import is_address
 from components.projects import Project
-from components.server import board_runs, execution_views, launching, templates
+from components.server import board_runs, execution_views, launching, templates, tidying
 from components.server.core import Core, core_of
 from components.server.launching import Order
 from components.server.schemas import Given, LongText, Title, Word, safe, said
 from components.setting_kinds import nearest
 from components.states import ExecutionStatus, Level, Role, WorkspaceKind
-from components.workspaces import Workspaces
 
 routes = APIRouter(prefix="/api/agent-runtime", tags=["agent runtime"])
 Here = Annotated[Core, Depends(core_of)]
@@ -146,14 +144,14 @@ def restart(core: Here, execution_id: str, resume: bool = False) -> dict[str, An
 @routes.get("/workspaces")
 def workspaces(core: Here) -> dict[str, Any]:
     """List the workspaces that are known, newest first."""
-    known = _workspaces(core)
+    known = tidying.workspaces_of(core)
     return {"workspaces": [_shown(core, one) for one in known.all()]}
 
 
 @routes.get("/workspaces/{workspace_id}")
 def workspace(core: Here, workspace_id: str) -> dict[str, Any]:
     """Show a workspace, with what removing it would lose."""
-    known = _workspaces(core)
+    known = tidying.workspaces_of(core)
     one = known.find(_id(workspace_id))
     return {**_shown(core, one), "unsaved": known.unsaved(one)}
 
@@ -168,7 +166,7 @@ def remove(
 ) -> dict[str, Any]:
     """Remove a workspace. One with unsaved work is refused (409) with what would be lost, unless `force` keeps it
     first: as a snapshot, or of a clone as a bundle."""
-    known = _workspaces(core)
+    known = tidying.workspaces_of(core)
     removal = known.remove(known.find(_id(workspace_id)), force=force in ("", "true", "1"))
     bundle = str(removal.bundle) if removal.bundle else ""
     return {"id": workspace_id, "status": "removed", "snapshot": removal.snapshot, "bundle": bundle}
@@ -181,10 +179,6 @@ def _settings(given: NewExecution, level: str) -> dict[str, str]:
     if given.budget_usd is not None:
         settings["task_budget_usd"] = f"{given.budget_usd:g}"
     return settings
-
-
-def _workspaces(core: Core) -> Workspaces:
-    return Workspaces(core.home, base_of(core.loaded.config), core.store, core.host)
 
 
 def _id(word: str) -> str:

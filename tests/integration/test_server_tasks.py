@@ -12,6 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
+from components import durable
+from components.execution import WorkspaceEntry
+from components.git_worktree import GitWorktree
+from components.model import Task
+from components.states import Complexity, WorkspaceKind
+from components.store import Store
+from components.task_persistence import host_name
+from tests.runner import make_repository
 from tests.server_process import Server, serving
 from tests.waiting import until
 
@@ -241,6 +249,32 @@ def test_a_workspace_with_unsaved_work_goes_only_by_force_and_its_work_is_kept(
     assert forced.json()["snapshot"].startswith("refs/")
     assert not Path(listed[0]["path"]).exists()
     assert api.delete("/api/agent-runtime/workspaces/..%2F..%2Fetc").status_code == 404
+
+
+def test_stale_workspaces_go_by_themselves_but_for_those_with_unsaved_work(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "shop")
+    store = Store(f"sqlite:///{durable.make_directory(tmp_path / 'home') / 'store.db'}")
+    made = []
+    for number in range(2):
+        task = Task(f"t{number}", "Paint", complexity=Complexity.MAJOR)
+        place = GitWorktree(repository).open(task, f"{number}" * 32, 1)
+        made.append(place.path)
+        where = (host_name(), str(place.path), WorkspaceKind.WORKTREE, str(repository), "completed")
+        store.keep_workspace(WorkspaceEntry(*where, place.branch, place.base_commit, f"{number}" * 32))
+    store.close()
+    (made[1] / "door").write_text("red")
+
+    with serving(tmp_path, HEADLESS_PM_KEEP_WORKSPACES_DAYS="0"):
+        until(lambda: not made[0].exists(), "the removal of what is stale", LONG)
+
+    with serving(tmp_path) as server, server.client() as api:
+
+        def left() -> bool:
+            listed = api.get("/api/agent-runtime/workspaces").json()["workspaces"]
+            return [one["path"] for one in listed] == [str(made[1])]
+
+        until(left, "the end of the removal, which a kill may have interrupted", LONG)
+    assert (made[1] / "door").read_text() == "red"
 
 
 def test_the_board_is_kept_by_the_store(server: Server, api: httpx.Client) -> None:
