@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 SHORTEST_LOOK_SECONDS = 0.05
 LOOKS_PER_PERIOD = 20
+BEHIND_REST = 0.1
+"""How long to rest where more was printed than one look hears, as a share of what the look took."""
 LINGER_SECONDS = 30.0
 """How long an agent may stay after its result while nothing that it started is at work."""
 
@@ -28,8 +30,8 @@ LINGER_SECONDS = 30.0
 class Overseer:
     """Hears an agent and looks at it every so often; at a limit it has the agent stopped, once.
 
-    Like a Pulse it tells when it is due. A look takes a tenth of a second at most, and as long as it took it rests:
-    an agent that prints without end gets half of a core's attention, and everything else its turn. Where the shim was
+    Like a Pulse it tells when it is due. A look takes a tenth of a second at most, and a tenth of what it took it
+    rests: an agent that prints without end is kept up with, and everything else gets its turn. Where the shim was
     killed it does what that would have done: hold the agent to its time and its output, and see a stop through.
     """
 
@@ -63,7 +65,7 @@ class Overseer:
         else:
             self._look(started)
         took = time.monotonic() - started
-        self._due = started + took + (took if self._hearing.is_behind else self._rest)
+        self._due = started + took + (BEHIND_REST * took if self._hearing.is_behind else self._rest)
 
     def let_be(self) -> None:
         """Look no more at what it does: the agent was asked to end."""
