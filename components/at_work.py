@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 
-from components import execution_log, progress, text_file, typed_task
+from components import execution_log, progress, text_file, unstarted
 from components.branch_names import SHORT
 from components.claude_stream import ClaudeListener
-from components.errors import NotFound, RunnerError
+from components.errors import NotFound
 from components.execution import Execution
 from components.model import Held
 from components.overview import Agent, Overview, Run
@@ -22,6 +20,7 @@ from components.progress import UNKNOWN, Estimate
 from components.run_directory import RunDirectory
 from components.states import Phase
 from components.store_reader import StoreReader
+from components.unstarted import INTERRUPTED, Unstarted
 
 STAGES: Mapping[Phase, str] = {
     Phase.CLAIMING: "claiming",
@@ -36,10 +35,9 @@ STAGES: Mapping[Phase, str] = {
     Phase.DONE: "done",
 }
 BEFORE_AGENT = frozenset({Phase.PREPARING, Phase.SPAWNING})
-INTERRUPTED, ELSEWHERE, QUEUED, STARTING = "interrupted", "elsewhere", "queued", "starting"
+ELSEWHERE = "elsewhere"
 OUT_BYTES = 256 * 1024
 """How much of the end of a running agent's output is read for its cost: 5 ms. Of more, the cost is a lower bound."""
-STARTING_SECONDS = 30.0
 SPEC_BYTES = 4 << 20
 
 
@@ -79,7 +77,7 @@ def find(seen: Overview, reader: StoreReader | None) -> list[AtWork]:
     durations = Durations(reader)
     found = [_of_agent(agent, agent.held, known, durations) for agent in seen.agents if agent.held]
     claims = {one.id for one in found}
-    found += [one for one in _typed(seen.home) if one.id not in claims]
+    found += [_unstarted(one) for one in unstarted.find(seen.home) if one.typed.claim not in claims]
     claims |= {one.id for one in found}
     found += [_of_row(row, durations) for row in known.values() if row.id not in claims]
     return sorted(found, key=lambda one: (one.started_at or "9", one.id))
@@ -170,35 +168,18 @@ def model_of(held: Held, run: Run | None) -> str:
         return ""
 
 
-def _typed(home: Path) -> Iterator[AtWork]:
-    """Yield the typed tasks that have neither a journal nor an end: they wait for their turn, or nobody starts them."""
-    tasks = os.path.join(home, typed_task.DIRECTORY)  # noqa: PTH118 - text: there may be ten thousand
-    for claim in typed_task.claims(home):
-        directory = f"{tasks}/{claim}"
-        if os.path.exists(f"{directory}/verdict.json"):  # noqa: PTH110
-            continue
-        try:
-            typed = typed_task.load(home, claim)
-            since = os.stat(directory).st_mtime  # noqa: PTH116
-        except (RunnerError, OSError):
-            continue
-        yield AtWork(
-            id=claim,
-            task_id=typed.task.id,
-            title=typed.task.title,
-            agent_id=typed.agent_id,
-            project=str(typed.repository),
-            stage=_typed_stage(home, claim, since),
-            role=typed.task.role,
-            started_at=typed.task.created_at,
-        )
-
-
-def _typed_stage(home: Path, claim: str, since: float) -> str:
-    if typed_task.is_queued(home, claim):
-        return QUEUED
-    is_new = time.time() - since < STARTING_SECONDS
-    return STARTING if typed_task.has_runner(home, claim) or is_new else INTERRUPTED
+def _unstarted(one: Unstarted) -> AtWork:
+    typed = one.typed
+    return AtWork(
+        id=typed.claim,
+        task_id=typed.task.id,
+        title=typed.task.title,
+        agent_id=typed.agent_id,
+        project=str(typed.repository),
+        stage=one.stage,
+        role=typed.task.role,
+        started_at=typed.task.created_at,
+    )
 
 
 def _of_row(row: Execution, durations: Durations) -> AtWork:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from components.model import Held, ProcessId
 from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.task_persistence import host_name
 
-"""The copy of the journal in a run directory."""
+TYPED = re.compile(r"task-[0-9a-f]{8}")
+"""The agent id of a typed task: it has that one task, and once that is over there is no such agent any more."""
 STATE_LIMIT = 64 << 20
 """Bytes of a state file that are read: a journal holds a task's text and notes, a million characters each."""
 
@@ -98,10 +100,11 @@ def look(home: Path, host: str = "", *, with_strays: bool = True) -> Overview:
     Without strays the runs that no journal names are not looked for: there may be ten thousand, each with its lock.
     """
     host = host or host_name()
-    agents = tuple(_agent(home, agent_id, host) for agent_id in _agent_ids(home / "locks"))
-    named = {agent.run.path.name for agent in agents if agent.run}
+    found = (agent(home, agent_id, host) for agent_id in _agent_ids(home / "locks"))
+    agents = tuple(one for one in found if not (one.is_idle and TYPED.fullmatch(one.agent_id)))
+    named = {one.run.path.name for one in agents if one.run}
     letters, bad_letters = _letters(home / dead_letters.DIRECTORY)
-    bad_journals = [Unreadable(agent.journal, agent.trouble) for agent in agents if agent.trouble]
+    bad_journals = [Unreadable(one.journal, one.trouble) for one in agents if one.trouble]
     return Overview(
         home=home,
         host=host,
@@ -140,8 +143,9 @@ def _agent_ids(locks: Path) -> list[str]:
     return sorted(stem for stem in stems if journal_format.AGENT_ID.fullmatch(stem))
 
 
-def _agent(home: Path, agent_id: str, host: str) -> Agent:
+def agent(home: Path, agent_id: str, host: str = "") -> Agent:
     """Return one agent. The journal is read before its run is looked at: what is shown was so at one time."""
+    host = host or host_name()
     journal = home / "locks" / f"agent-{agent_id}.lock"
     trouble, held = "", None
     try:

@@ -186,6 +186,8 @@ def _set_aside(one: Remains, removed: Path) -> bool:
                 return False
         try:
             path.rename(removed / path.name)
+            if lock is not None:
+                _forget_agent(removed.parent, path.name)
         except OSError:
             return False
         finally:
@@ -194,6 +196,12 @@ def _set_aside(one: Remains, removed: Path) -> bool:
     for directory in {path.parent for path in paths}:
         durable.sync_directory(directory)
     return True
+
+
+def _forget_agent(home: Path, claim: str) -> None:
+    """Remove what the agent of a typed task left outside its directory; we hold the lock that its runner would need."""
+    typed_task.forget_agent(home, claim)
+    (home / "spend" / f"{typed_task.agent_of(claim)}.json").unlink(missing_ok=True)
 
 
 def _delete(removed: Path) -> None:

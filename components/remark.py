@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from components.at_work import INTERRUPTED, AtWork
+from components.at_work import AtWork
 from components.branch_names import SHORT
 from components.overview import Agent
 from components.states import Phase
+from components.unstarted import INTERRUPTED
 
 
 def of(one: AtWork) -> str:

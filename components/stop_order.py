@@ -13,7 +13,7 @@ from components.states import Reason
 NAME = "stopped_for"
 """The file in the run directory: JSON with `reason` and `detail`."""
 GRACE = "grace"
-"""The file in the run directory that tells the shim how many seconds lie between asking and killing, where not as set."""
+"""The file in the run directory that tells the shim how many seconds lie between asking and killing."""
 
 
 @dataclass(frozen=True, slots=True)

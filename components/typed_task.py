@@ -55,7 +55,7 @@ class TypedTask:
     @property
     def agent_id(self) -> str:
         """The name of the agent that does this one task."""
-        return f"task-{self.claim[:SHORT]}"
+        return agent_of(self.claim)
 
 
 def save(home: Path, typed: TypedTask) -> Path:
@@ -93,6 +93,19 @@ def directory_of(home: Path, claim: str) -> Path:
     if not CLAIM.fullmatch(claim):
         raise NotFound(f"execution {claim[:64]!r}: an id is 32 of the letters 0-9 a-f; `list` shows them")
     return home / DIRECTORY / claim
+
+
+def agent_of(claim: str) -> str:
+    """Return the name of the agent that does one typed task."""
+    return f"task-{claim[:SHORT]}"
+
+
+def forget_agent(home: Path, claim: str) -> None:
+    """Remove the lock file of a typed task's agent: there will be no such agent again.
+
+    Only for who holds the task's `alive`: every runner of it takes that first, so nobody can have this file open.
+    """
+    (home / "locks" / f"agent-{agent_of(claim)}.flock").unlink(missing_ok=True)
 
 
 def claims(home: Path) -> list[str]:

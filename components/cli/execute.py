@@ -111,4 +111,6 @@ def command(claim: str, alive: int) -> int:
         if not runner.journal.is_locked() and typed_task.verdict_of(home, claim) is None:
             return give_up(config, typed, error)  # nobody waits for what cannot begin
         raise
+    if not runner.journal.is_locked():
+        typed_task.forget_agent(home, claim)
     return 1 if tally.failed else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from components import projects, since
+from components import projects, since, unstarted
 from components.cli import ids, opened
 from components.cli.ending import ending
 from components.cli.output import Line, age, short, show, show_all, span, table, usd
@@ -89,7 +89,8 @@ def command(  # noqa: PLR0913 - one for each option
         before=reader.get(before).id if before else "",
         limit=limit + 1,
     )
-    found = reader.select(selection)
+    found = [*unstarted.unknown_to(reader, config.home, selection), *reader.select(selection)]
+    found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
     page, next_page = found[:limit], found[limit - 1].short_id if len(found) > limit else ""
     if as_json:
         show(json.dumps({"executions": [asdict(one) for one in page], "next": next_page or None}, indent=2))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components import diffing, execution_index, history_entry, projects, receipt
+from components import diffing, execution_index, history_entry, overview, projects, receipt, typed_task, unstarted
 from components.cli import ids, opened
 from components.cli.ending import ending
 from components.cli.list import took
@@ -23,7 +23,7 @@ from components.execution import Execution, Transition
 from components.execution_index import ExecutionFiles
 from components.states import FINAL, Door, ExecutionStatus
 
-LABEL = 10
+LABEL = 11
 COLOURS = {ExecutionStatus.SUCCEEDED: "green", ExecutionStatus.FAILED: "red", ExecutionStatus.INTERRUPTED: "yellow"}
 HELP = """Show all that is known of an execution: its receipt, its moves, what it changed and cost, where its log is.
 
@@ -45,6 +45,7 @@ class Known:
     stat: str
     logs: list[Path]
     is_over: bool
+    pids: Mapping[str, int]
 
 
 @click.command(name="show", help=HELP, short_help="Show all that is known of an execution.")
@@ -73,20 +74,29 @@ def _gathered(config: Config, word: str) -> Known:
         stat = f"({error})"
     logs = [run.out for run in runs] + ([files.runner_log] if files.directory.is_dir() else [])
     moves = reader.transitions_of(row.id) if row else []
-    return Known(files, row or _by_files(config, files), moves, told, stat, logs, is_over)
+    row = row or _by_files(config, files)
+    pids = {} if is_over else _pids(config, row.agent_id, files)
+    runner, shim, agent = (pids.get(who, 0) for who in ("runner", "shim", "agent"))
+    row = replace(row, runner_pid=runner, shim_pid=shim, agent_pid=agent)
+    return Known(files, row, moves, told, stat, logs, is_over, pids)
+
+
+def _pids(config: Config, agent_id: str, files: ExecutionFiles) -> Mapping[str, int]:
+    """Return who works on an execution now: its runner, the shim of its run, its agent; only what lives."""
+    agent = overview.agent(config.home, agent_id) if agent_id else None
+    is_ours = agent is not None and agent.held is not None and agent.held.claim == files.id
+    runner = {"runner": agent.runner} if agent is not None and is_ours and agent.runner else {}
+    last = next(iter(reversed(files.runs().values())), None)
+    return {**runner, **(overview.run_at(last.path).pids if last else {})}
 
 
 def _by_files(config: Config, files: ExecutionFiles) -> Execution:
     """Return what files alone tell of an execution that the history does not know, or not yet."""
     held = execution_index.last_entry(config.home, files.id)
     if held is None:
-        from components import typed_task
-
         if not files.directory.is_dir():
             raise NotFound(f"execution {files.short_id}: its run directories do not tell its task any more")
-        typed = typed_task.load(config.home, files.id)
-        place, task = str(typed.repository), typed.task
-        return Execution(files.id, Door.TASK, place, task.id, task.title, role=task.role, level=task.level)
+        return unstarted.entry(typed_task.load(config.home, files.id))
     place = str(held.workspace.repository) if held.workspace else ""
     status = history_entry.ended(held.verdict) or ExecutionStatus.INTERRUPTED
     return history_entry.entry(held, status, str, Door.TASK if files.directory.is_dir() else Door.RUN, place)
@@ -112,6 +122,7 @@ def _facts(known: Known, config: Config) -> Iterator[tuple[str, str]]:
     yield "project", " ".join(filter(None, (projects.shown(config, row.project), f"({row.project})")))
     yield "task", ", ".join(filter(None, (row.task_id, row.role, row.level, row.complexity)))
     yield "agent", " on ".join(filter(None, (row.agent_id, row.host[:12])))
+    yield "processes", ", ".join(f"{who} {pid}" for who, pid in known.pids.items())
     yield "began", _local(row.started_at or row.created_at)
     duration = took(row)
     yield "ended", f"{_local(row.completed_at)}, took {duration}" if row.status in FINAL else ""
@@ -171,4 +182,5 @@ def _as_json(known: Known) -> Mapping[str, object]:
         "changes": known.stat,
         "logs": [str(path) for path in known.logs if path.exists()],
         "is_over": known.is_over,
+        "pids": dict(known.pids),
     }

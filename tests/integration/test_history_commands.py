@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from components import pruning, store_url
+from components import background, pruning, store_url, typed_task
 from components.execution import Execution
 from components.pruning import Rule
 from components.states import Door, ExecutionStatus
 from components.store import Store
+from components.typed_task import TypedTask
 from tests.runner import git
 from tests.typed import Terminal
 from tests.waiting import until
@@ -320,3 +321,55 @@ def test_cost_is_summed(terminal: Terminal) -> None:
     told = json.loads(terminal.say("cost", "--by", "project", "--json"))
 
     assert [(one["key"], one["runs"]) for one in told["costs"]] == [(str(terminal.repository), 1)]
+
+
+def test_a_typed_task_is_listed_from_the_moment_it_is_typed(terminal: Terminal) -> None:
+    """Regression: `list` showed a task only once its runner had entered it in the history."""
+    done(terminal)
+    claim = "0123cafe" + "0" * 24
+    task = background.task_of(claim, "Paint it", "Red", role="backend_dev", level="senior", complexity="major")
+    typed_task.save(terminal.home, TypedTask(claim, task, terminal.repository, str(terminal.repository)))
+
+    def listed(*words: str) -> list[str]:
+        return [one["id"] for one in terminal.told("list", *words)["executions"]]
+
+    assert listed()[0] == claim
+    assert len(listed()) == 2
+    assert listed("--status", "pending", "--text", "paint", "--project", ".") == [claim]
+    assert listed("--status", "failed") == listed("--agent", "dev_1") == listed("--text", "green") == []
+    assert listed("--limit", "1") == [claim]
+    assert terminal.told("show", claim)["agent_id"] == "task-0123cafe"
+
+
+def test_what_works_on_an_execution_is_told_while_it_does(tmp_path: Path) -> None:
+    """Regression: `show --json` told no process ids at all."""
+    one = Terminal(tmp_path, "wait", "write", "commit")
+    try:
+        claim = one.start()
+        until(lambda: len(one.told("show", claim)["pids"]) == 3, "all of its processes")
+        told = one.told("show", claim)
+        one.open_gate()
+        ended = one.ended(claim)
+    finally:
+        one.close()
+
+    assert told["pids"] == {who: told[f"{who}_pid"] for who in ("runner", "shim", "agent")}
+    assert min(told["pids"].values()) > 0
+    assert (ended["pids"], ended["agent_pid"]) == ({}, 0)
+
+
+def test_a_typed_task_that_is_over_leaves_no_agent(terminal: Terminal) -> None:
+    """Regression: `status --all` and `locks` grew by a row, and the home by a lock file, with every typed task."""
+    claim = done(terminal)
+
+    until(lambda: not list((terminal.home / "locks").glob("*.flock")), "that its runner has gone")
+    assert terminal.told("status", "--all")["agents"] == terminal.told("locks")["agents"] == []
+
+    (terminal.home / "locks" / f"agent-task-{claim[:8]}.flock").touch()  # as a runner leaves it that is killed here
+    assert terminal.told("status", "--all")["agents"] == terminal.told("locks")["agents"] == []
+    long_ago = time.time() - 40 * 86400
+    for path in (*terminal.home.glob(f"runs/*{claim[:8]}*"), terminal.home / "tasks" / claim):
+        os.utime(path, (long_ago, long_ago))
+    terminal.say("prune", "--yes")
+    assert not list((terminal.home / "locks").iterdir())
+    assert not list((terminal.home / "spend").iterdir())

@@ -1,0 +1,92 @@
+"""Typed tasks that have not begun: they wait for their turn, start, or have nobody who starts them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import typed_task
+from components.errors import RunnerError
+from components.execution import Execution, Selection
+from components.states import ExecutionStatus
+from components.store_queries import beginning_with
+from components.store_reader import StoreReader
+from components.typed_task import TypedTask
+
+INTERRUPTED, QUEUED, STARTING = "interrupted", "queued", "starting"
+STARTING_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unstarted:
+    """A typed task without an end; `stage` says why it has not begun, where it has no journal."""
+
+    typed: TypedTask
+    stage: str
+
+
+def find(home: Path) -> Iterator[Unstarted]:
+    """Yield the typed tasks that have not ended, also those that have a journal by now."""
+    tasks = os.path.join(home, typed_task.DIRECTORY)  # noqa: PTH118 - text: there may be ten thousand
+    for claim in typed_task.claims(home):
+        directory = f"{tasks}/{claim}"
+        if os.path.exists(f"{directory}/verdict.json"):  # noqa: PTH110
+            continue
+        try:
+            typed = typed_task.load(home, claim)
+            since = os.stat(directory).st_mtime  # noqa: PTH116
+        except (RunnerError, OSError):
+            continue
+        yield Unstarted(typed, _stage(home, claim, since))
+
+
+def unknown_to(reader: StoreReader, home: Path, wanted: Selection) -> Iterator[Execution]:
+    """Yield, as the history would tell them, the typed tasks that are wanted and that it does not know yet.
+
+    A runner enters its task as soon as it has loaded; until then only the file of what was typed tells of it.
+    """
+    before = reader.get(wanted.before) if wanted.before else None
+    for one in find(home):
+        row = entry(one.typed, ExecutionStatus.INTERRUPTED if one.stage == INTERRUPTED else ExecutionStatus.PENDING)
+        is_older = before is None or (row.created_at, row.id) < (before.created_at, before.id)
+        if is_older and _fits(row, wanted) and not reader.rows(beginning_with(row.id, 1)):
+            yield row
+
+
+def entry(typed: TypedTask, status: ExecutionStatus = ExecutionStatus.PENDING) -> Execution:
+    """Return what the history will keep of a typed task, as far as its file tells it."""
+    task = typed.task
+    return Execution(
+        typed.claim,
+        typed.door,
+        str(typed.repository),
+        task.id,
+        task.title,
+        role=task.role,
+        level=task.level,
+        complexity=str(task.complexity),
+        agent_id=typed.agent_id,
+        status=status,
+        created_at=task.created_at,
+        restarted_from=typed.restarted_from,
+    )
+
+
+def _fits(row: Execution, wanted: Selection) -> bool:
+    same = ("project", "role", "agent_id", "door", "parent")
+    if any(getattr(wanted, name) not in ("", None, getattr(row, name)) for name in same):
+        return False
+    if (wanted.statuses and row.status not in wanted.statuses) or row.created_at < wanted.since:
+        return False
+    searched = f"{row.id}\n{row.task_id}\n{row.title}".lower()
+    return not (wanted.until and row.created_at >= wanted.until) and wanted.text.lower() in searched
+
+
+def _stage(home: Path, claim: str, since: float) -> str:
+    if typed_task.is_queued(home, claim):
+        return QUEUED
+    is_new = time.time() - since < STARTING_SECONDS
+    return STARTING if typed_task.has_runner(home, claim) or is_new else INTERRUPTED
