@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from components import errors
@@ -39,11 +39,21 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
 KINDS = {400: "Invalid", 404: "NotFound", 405: "NotAllowed", 413: "TooLarge"}
 
 
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    problem: str
+
+
 class Problem(BaseModel):
     """An error: in words for people, and by its kind for programs."""
 
     error: str
     kind: str
+    field: str | None = Field(default=None, description="The first field that is missing, unknown or wrong.")
+    fields: list[FieldProblem] | None = Field(default=None, description="All of them.")
+    running: str | None = Field(default=None, description="The task that runs, where no more may run at once.")
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

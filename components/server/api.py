@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Response
+from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
 from components import __version__, history_sync, store_url
@@ -86,7 +87,7 @@ def create_app(core: Core, tokens: Tokens) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router.routes)
 
-    @app.get("/metrics", tags=["health"])
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     def metrics() -> Response:
         """Tell Prometheus everything; any token may ask."""
         return Response(core.meters.text(), media_type=CONTENT_TYPE)

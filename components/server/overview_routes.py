@@ -13,6 +13,7 @@ from components.at_work import AtWork
 from components.board_task import BoardStatus
 from components.overview import Agent, Run
 from components.server.core import Core, core_behind, core_of
+from components.server.overview_shapes import Costs, Days, OverviewShown, Projects
 from components.server.schemas import safe, shown
 from components.server.sending import serve_frames
 
@@ -24,7 +25,7 @@ WHERE completed_at >= :since AND status IN ('succeeded', 'failed', 'cancelled')
 GROUP BY substr(completed_at, 1, 10), status ORDER BY 1, 2"""
 
 
-@routes.get("/api/overview")
+@routes.get("/api/overview", response_model=OverviewShown)
 def look(core: Here) -> dict[str, Any]:
     """Show who is at work on this machine, what waits, and what today has cost."""
     seen = overview.look(core.home)
@@ -48,13 +49,13 @@ def look(core: Here) -> dict[str, Any]:
     }
 
 
-@routes.get("/api/projects")
+@routes.get("/api/projects", response_model=Projects)
 def projects(core: Here) -> dict[str, Any]:
     """List the repositories that tasks may be for."""
     return {"projects": [{"name": name, "path": str(path)} for name, path in sorted(core.projects().items())]}
 
 
-@routes.get("/api/costs")
+@routes.get("/api/costs", response_model=Costs)
 def costs(
     core: Here,
     by: Literal["day", "agent", "model", "project"] = "day",
@@ -66,7 +67,7 @@ def costs(
     return {"by": by, "costs": [asdict(one) for one in core.store.cost(by, safe(since), place)]}
 
 
-@routes.get("/api/days")
+@routes.get("/api/days", response_model=Days)
 def days(core: Here, days: Annotated[int, Query(ge=1, le=3660)] = 30) -> dict[str, Any]:
     """Show for each day (UTC) how executions ended, how long their agents worked, and what they cost."""
     since = (datetime.now(UTC) - timedelta(days=days)).date().isoformat()

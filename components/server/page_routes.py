@@ -12,8 +12,12 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from components import __version__
 from components.errors import RunnerError
 from components.server.core import core_of
+from components.server.overview_shapes import Alive, Readiness
 
 routes = APIRouter()
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Readiness, "description": "Something that it needs is not there."}
+}
 STATIC = Path(__file__).with_name("static")
 
 
@@ -35,13 +39,13 @@ def icon() -> Response:
     return Response(status_code=204)
 
 
-@routes.get("/health", tags=["health"])
+@routes.get("/health", tags=["health"], response_model=Alive)
 def health() -> dict[str, str]:
     """Say that the service lives."""
     return {"status": "ok", "version": __version__}
 
 
-@routes.get("/ready", tags=["health"], responses={503: {"description": "Something that it needs is not there."}})
+@routes.get("/ready", tags=["health"], response_model=Readiness, responses=NOT_READY)
 def ready(request: Request) -> JSONResponse:
     """Say whether the service can work: its store answers, its home takes files."""
     core = core_of(request)

@@ -17,6 +17,18 @@ from components.server import board_runs, execution_views, launching, templates,
 from components.server.core import Core, core_of
 from components.server.launching import Order
 from components.server.schemas import Given, LongText, Title, Word, safe, said
+from components.server.shapes import (
+    Begun,
+    BegunAgain,
+    Cancelling,
+    Executions,
+    ExecutionShown,
+    Removed,
+    Templates,
+    Workers,
+    WorkspaceList,
+    WorkspaceShown,
+)
 from components.setting_kinds import nearest
 from components.states import ExecutionStatus, Level, Role, WorkspaceKind
 
@@ -41,7 +53,7 @@ class NewExecution(Given):
     budget_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = None
 
 
-@routes.post("/execute", status_code=202)
+@routes.post("/execute", status_code=202, response_model=Begun)
 def execute(core: Here, given: NewExecution) -> dict[str, Any]:
     """Have an agent do something; it goes on in the background."""
     if given.worker not in tuple(Role):
@@ -74,13 +86,13 @@ def execute(core: Here, given: NewExecution) -> dict[str, Any]:
     return {"execution_id": claim, "status": "pending", "pid": pid}
 
 
-@routes.get("/workers")
+@routes.get("/workers", response_model=Workers)
 def workers() -> dict[str, list[str]]:
     """List the workers: the roles, each with instructions of its own."""
     return {"workers": list(Role)}
 
 
-@routes.get("/templates")
+@routes.get("/templates", response_model=Templates)
 def list_templates() -> dict[str, Any]:
     """List the prompt templates; `$task` is where the task stands."""
     return {"templates": [{"name": name, "text": text} for name, text in templates.TEMPLATES.items()]}
@@ -101,7 +113,7 @@ class Filter(Given):
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
-@routes.get("/executions")
+@routes.get("/executions", response_model=Executions)
 def executions(core: Here, given: Annotated[Filter, Query()]) -> dict[str, Any]:
     """List executions, newest first; `counts` are of all that the filter lets through but for their status."""
     values = given.model_dump(exclude={"status"})
@@ -111,13 +123,13 @@ def executions(core: Here, given: Annotated[Filter, Query()]) -> dict[str, Any]:
     return {"executions": [execution_views.row(core, one) for one in core.store.select(wanted)], "counts": counts}
 
 
-@routes.get("/executions/{execution_id}")
+@routes.get("/executions/{execution_id}", response_model=ExecutionShown)
 def execution(core: Here, execution_id: str) -> dict[str, Any]:
     """Show all that is known of an execution."""
     return execution_views.whole(core, execution_views.find(core, safe(execution_id)))
 
 
-@routes.post("/executions/{execution_id}/cancel", status_code=202)
+@routes.post("/executions/{execution_id}/cancel", status_code=202, response_model=Cancelling)
 def cancel(core: Here, execution_id: str) -> dict[str, Any]:
     """Cancel an execution: its agents are asked to end, after the grace killed with all that they started."""
     one = execution_views.find(core, safe(execution_id))
@@ -129,7 +141,7 @@ def cancel(core: Here, execution_id: str) -> dict[str, Any]:
     return {"execution_id": one.id, "status": "cancelling"}
 
 
-@routes.post("/executions/{execution_id}/restart", status_code=202)
+@routes.post("/executions/{execution_id}/restart", status_code=202, response_model=BegunAgain)
 def restart(core: Here, execution_id: str, resume: bool = False) -> dict[str, Any]:
     """Do it again as a new execution; with `resume` in the same conversation and workspace."""
     one = execution_views.find(core, safe(execution_id))
@@ -141,14 +153,14 @@ def restart(core: Here, execution_id: str, resume: bool = False) -> dict[str, An
     return {"execution_id": again.claim, "status": "pending", "pid": pid, "restarted_from": one.id}
 
 
-@routes.get("/workspaces")
+@routes.get("/workspaces", response_model=WorkspaceList)
 def workspaces(core: Here) -> dict[str, Any]:
     """List the workspaces that are known, newest first."""
     known = tidying.workspaces_of(core)
     return {"workspaces": [_shown(core, one) for one in known.all()]}
 
 
-@routes.get("/workspaces/{workspace_id}")
+@routes.get("/workspaces/{workspace_id}", response_model=WorkspaceShown)
 def workspace(core: Here, workspace_id: str) -> dict[str, Any]:
     """Show a workspace, with what removing it would lose."""
     known = tidying.workspaces_of(core)
@@ -156,7 +168,7 @@ def workspace(core: Here, workspace_id: str) -> dict[str, Any]:
     return {**_shown(core, one), "unsaved": known.unsaved(one)}
 
 
-@routes.delete("/workspaces/{workspace_id}")
+@routes.delete("/workspaces/{workspace_id}", response_model=Removed)
 def remove(
     core: Here,
     workspace_id: str,

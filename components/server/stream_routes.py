@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, WebSocket
 from fastapi.responses import StreamingResponse
@@ -26,6 +26,12 @@ SETTLE_SECONDS = 0.3
 """How often to look whether the board knows of an end."""
 ALIVE_SECONDS = 15.0
 """How often a stream of events says that it lives."""
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events, each with a frame of JSON as its data.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
 BOTH = ("stdout", "stderr")
 
 
@@ -62,7 +68,7 @@ async def follow_task(socket: WebSocket, task_id: str, asked: Annotated[Asked, D
     await serve_frames(socket, core, lambda: _frames_of_task(core, task_id, asked.wanted))
 
 
-@routes.get("/api/executions/{execution_id}/stream", response_class=StreamingResponse)
+@routes.get("/api/executions/{execution_id}/stream", response_class=StreamingResponse, responses=EVENTS)
 async def execution_events(
     request: Request,
     execution_id: str,
@@ -76,7 +82,7 @@ async def execution_events(
     return _events(core, _frames(core, files, _resumed(asked.wanted, last_event_id)))
 
 
-@routes.get("/api/tasks/{task_id}/stream", response_class=StreamingResponse)
+@routes.get("/api/tasks/{task_id}/stream", response_class=StreamingResponse, responses=EVENTS)
 async def task_events(
     request: Request,
     task_id: str,

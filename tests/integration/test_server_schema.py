@@ -14,6 +14,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 
 from tests.server_process import Server, serving
 
+ORDER = {"worker": "backend_dev", "repository": "shop", "task": "Print"}
 EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
@@ -40,6 +41,25 @@ def test_every_answer_is_one_of_the_description(described: Any, server: Server) 
 
     assert "POST /api/tasks" in tried
     assert len(tried) >= 15
+
+
+def test_every_answer_has_a_shape(server: Server) -> None:
+    with server.client() as api:
+        told = api.get("/openapi.json").json()
+        execution = api.post("/api/agent-runtime/execute", json=ORDER).json()["execution_id"]
+        whole = api.get(f"/api/agent-runtime/executions/{execution}").json()
+    bare = []
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                for kind, content in answer.get("content", {}).items():
+                    schema = content.get("schema", {})
+                    if not {"$ref", "type"} & set(schema) or (kind == "application/json" and "$ref" not in schema):
+                        bare.append((method, path, status))
+
+    assert not bare
+    named = told["components"]["schemas"]["ExecutionShown"]["properties"]
+    assert set(whole) == set(named), "the description and the answer name other fields"
 
 
 def check(operation: Any, headers: dict[str, str]) -> None:
