@@ -11,6 +11,7 @@ from components import task_options
 from components.config_reading import FILE_NAME, Reading
 from components.errors import ConfigError
 from components.model import Task
+from components.schedule_kind import Schedule
 from components.settings import BY_NAME
 from components.states import Level, Role
 
@@ -105,6 +106,15 @@ class Config:
     webhook_timeout: float
     webhook_tries: int
     webhook_gates: bool
+    queue: str = field(repr=False)
+    worker_name: str
+    worker_roles: tuple[str, ...]
+    worker_concurrency: int
+    queue_concurrency: int | None
+    role_concurrency: Mapping[str, int]
+    queue_poll_interval: float
+    worker_ttl: float
+    schedules: Mapping[str, Schedule]
     serve_host: str
     serve_port: int
     token_file: Path | None

@@ -186,6 +186,11 @@ class Performer(Protocol):
     def perform(self, entry: QueueEntry, is_cancelled: Callable[[], bool]) -> None:
         """Bring an entry to its end, adopting what still runs on this machine, and record how it ended.
 
-        Raises what the worker shall count as trouble of the machine; an agent's failure is an end like any other.
+        `is_cancelled` costs nothing and is asked often. Besides answering it may raise, and what it raises goes
+        through: Draining asks to leave the agent at work, TaskTaken to stop it, and both to record nothing.
+        `entry.attempt` may be higher than what was enqueued: attempts that were lost with their machines count.
+
+        Raises StoreUnavailable while it cannot record; is then called again. Raises what the worker shall count as
+        trouble of the machine; an agent's failure is an end like any other.
         """
         ...

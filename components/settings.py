@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from components.api_url import ApiUrl
+from components.queue_settings import SHARED_QUEUE
 from components.remote_settings import REPOSITORIES, WEBHOOKS
 from components.service_settings import SERVICE
 from components.setting import Setting
@@ -267,6 +268,7 @@ GROUPS: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
         "Proof of work": PROOF,
         "Repositories elsewhere": REPOSITORIES,
         "Webhooks": WEBHOOKS,
+        "The queue and its workers": SHARED_QUEUE,
         "The service": SERVICE,
         "The terminal": TERMINAL,
     }

@@ -1,0 +1,185 @@
+"""Takes entries out of the queue and begins them, as the one DBOS of this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from components.ports import QueueEntry
+from components.queue_database import SCHEMA, QueueDatabase
+from components.queue_ledger import APPLICATION, FORMAT, KNOWN_FORMATS, PERFORM, QUEUE, Ledger
+
+if TYPE_CHECKING:
+    from dbos._sys_db import WorkflowStatusInternal
+
+logger = logging.getLogger(__name__)
+
+FIRE = "fire"
+LISTENER_SECONDS = 30.0
+"""How often DBOS looks for messages between workflows; we send none."""
+
+
+class LeftAlone(BaseException):
+    """Ends a performance without an outcome: the entry stays as it is. No `Exception`: DBOS would record that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Entries that are ours by a token, and not begun yet."""
+
+    keys: tuple[str, ...]
+    owner: str
+
+
+class Claims(Ledger):
+    """The ledger of a process that also takes entries. There is one in a process: DBOS allows no more.
+
+    `perform` is told the key of an entry, and the entry as this attempt at it. `fire` is told the context of a
+    schedule and the time that it fires for.
+    """
+
+    def __init__(
+        self,
+        database: QueueDatabase,
+        life: str,
+        perform: Callable[[str, QueueEntry], None],
+        fire: Callable[[Mapping[str, str], str], None],
+    ) -> None:
+        super().__init__(database)
+        self.life = life
+        self._perform = perform
+        self._fire = fire
+        self._running: Any = None
+
+    def launch(self) -> None:
+        """Start DBOS. The life is its executor id: new in each process, so that it takes nothing up by itself."""
+        dbos = self._dbos
+        self._running = dbos.DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_engine": self.database.engine,
+                "system_database_url": "sqlite:///engine.db" if self.database.is_file else "postgresql://server/queue",
+                "dbos_system_schema": SCHEMA,
+                "executor_id": self.life,
+                "application_version": FORMAT,
+                "serializer": dbos.DBOSPortableJSONSerializer(),
+                "log_level": "WARNING",
+                "use_listen_notify": False,
+                "notification_listener_polling_interval_sec": LISTENER_SECONDS,
+            }
+        )
+        dbos.DBOS.workflow(name=PERFORM, max_recovery_attempts=None)(self._body())
+        self.firing = dbos.DBOS.workflow(name=FIRE, max_recovery_attempts=None)(self._firing_body())
+        dbos.DBOS.listen_queues([])
+        dbos.DBOS.launch()
+
+    def _body(self) -> Callable[[str, int, str, int], None]:
+        def perform(agent_id: str, attempt: int, role: str, priority: int) -> None:
+            self._perform(str(self._dbos.DBOS.workflow_id), QueueEntry(agent_id, attempt, role, priority))
+
+        return perform
+
+    def _firing_body(self) -> Callable[[str, Any], None]:
+        def fire(scheduled_at: str, context: Any) -> None:
+            self._fire(context, scheduled_at)
+
+        return fire
+
+    def claim(self, role: str, count: int, limit: int | None, role_limit: int | None) -> Claim:
+        """Take up to so many of a role's entries, the next ones first.
+
+        `limit` and `role_limit` are how many may be with all workers together. Others who claim under a limit at the
+        same moment may leave us empty-handed; the next look will do.
+        """
+        from dbos import _queue
+
+        queue = _queue.Queue(
+            QUEUE,
+            worker_concurrency=count,
+            global_concurrency=limit,
+            partition_concurrency=role_limit,
+            token=_queue._INTERNAL_QUEUE_CONSTRUCTION,
+        )
+        owner = uuid.uuid4().hex
+        keys: list[str] = []
+        for version in KNOWN_FORMATS:
+            keys += self._claimed(queue, version, role, len(keys), owner)
+        return Claim(tuple(keys), owner)
+
+    def _claimed(self, queue: Any, version: str, role: str, taken: int, owner: str) -> list[str]:
+        system = self._client._sys_db
+        try:
+            keys, _ = system.start_queued_workflows(queue, self.life, version, role, taken, owner_xid=owner)
+        except sa.exc.DBAPIError as error:
+            if system.is_lock_conflict(error) or system.is_serialization_conflict(error):
+                return []
+            raise self.database.by_name(error) from error
+        return list(keys)
+
+    def adopt(self, life: str) -> Claim:
+        """Take all that a dead life of this place had in hand, as it is: the attempt goes on."""
+        owner = uuid.uuid4().hex
+        found = self.database.rows(
+            "UPDATE {prefix}workflow_status SET executor_id = :own, owner_xid = :owner"
+            " WHERE status = 'PENDING' AND executor_id = :life RETURNING workflow_uuid",
+            own=self.life,
+            owner=owner,
+            life=life,
+        )
+        return Claim(tuple(key for (key,) in found), owner)
+
+    def begin(self, claim: Claim) -> set[str]:
+        """Have each entry of a claim performed, in a thread of its own, and return the keys for which that is so.
+
+        Raises StoreUnavailable before the first.
+        """
+        from dbos import _core
+
+        with self._translated():
+            statuses = self._client._sys_db.get_workflow_statuses(list(claim.keys))
+        begun = set()
+        for status in statuses:
+            try:
+                _core.execute_dequeued_workflow(self._running, _with_attempt(status), claim.owner)
+            except Exception:
+                logger.exception("%s was taken from the queue and cannot be begun", status["workflow_uuid"])
+            else:
+                begun.add(status["workflow_uuid"])
+        return begun
+
+    def schedule(self, schedules: Mapping[str, tuple[str, Mapping[str, str]]], prefix: str) -> None:
+        """Have schedules fire, each by its cron expression with its context; others of the prefix end.
+
+        A firing has an id made of its schedule and its time: it is entered once, however many workers there are.
+        """
+        dbos = self._dbos.DBOS
+        for known in dbos.list_schedules(schedule_name_prefix=prefix):
+            if known["schedule_name"] not in schedules:
+                dbos.delete_schedule(known["schedule_name"])
+        dbos.apply_schedules(
+            [
+                {"schedule_name": name, "workflow_fn": self.firing, "schedule": cron, "context": dict(context)}
+                for name, (cron, context) in schedules.items()
+            ]
+        )
+
+    def close(self) -> None:
+        """Stop DBOS. What is still performed keeps its thread and its entry."""
+        if self._running is not None:
+            self._dbos.DBOS.destroy(destroy_registry=True)
+        super().close()
+
+
+def _with_attempt(status: WorkflowStatusInternal) -> WorkflowStatusInternal:
+    """Count the attempts that were lost with their machines: each handing out but the first is one more."""
+    if status["name"] != PERFORM:
+        return status
+    stored = json.loads(status["inputs"] or "")
+    stored["positionalArgs"][1] += max(0, (status["recovery_attempts"] or 1) - 1)
+    return {**status, "inputs": json.dumps(stored)}

@@ -1,0 +1,154 @@
+"""The queue that agents wait in, on DBOS: one code path for one machine (a file) and for many (PostgreSQL).
+
+Who only tells (the service, the command line) opens it without a performer, and needs no worker on its machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from components import __version__, doorbell
+from components.config import Config
+from components.errors import StoreUnavailable
+from components.ports import Performer, QueueEntry
+from components.queue_claims import Claims
+from components.queue_database import QueueDatabase, WorkerRow, url_of
+from components.queue_ledger import ANY_ROLE, Ledger
+from components.queue_worker import QueueWorker, Terms
+from components.schedules import Schedules
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+"""How long those who perform have to let go."""
+
+
+class DbosQueue:
+    """An AgentQueue. Closed by whoever opened it. Every method raises StoreUnavailable while the database is away."""
+
+    def __init__(self, home: Path, ledger: Ledger, worker: QueueWorker | None = None) -> None:
+        self._home = home
+        self._ledger = ledger
+        self.worker = worker
+
+    def enqueue(self, entries: Collection[QueueEntry]) -> None:
+        """Make entries durable, all or none, and wake workers on this machine; one told before changes nothing."""
+        if entries:
+            self._ledger.enter(list(entries))
+            doorbell.ring(self._home)
+
+    def cancel(self, key: str) -> None:
+        """Have the worker that has an entry, wherever it is, stop it; one that waits is never begun."""
+        self._ledger.cancel(key)
+        doorbell.ring(self._home)
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many entries wait, by role."""
+        return self._count("ENQUEUED")
+
+    def at_work(self) -> dict[str, int]:
+        """Return how many entries are with workers, by role."""
+        return self._count("PENDING")
+
+    def workers(self) -> list[WorkerRow]:
+        """Return the workers of all machines that were not forgotten, with when they were last heard."""
+        return self._ledger.database.workers()
+
+    def _count(self, status: str) -> dict[str, int]:
+        return {
+            "" if role == ANY_ROLE else role: count
+            for (one, role), count in sorted(self._ledger.counts().items())
+            if one == status
+        }
+
+
+def terms_of(config: Config) -> Terms:
+    """Return what a worker of this configuration takes, and how often it looks."""
+    on_server = not url_of(config).startswith("sqlite:")
+    return Terms(
+        name=config.worker_name or doorbell.host(),
+        roles=config.worker_roles,
+        concurrency=config.worker_concurrency,
+        limit=config.queue_concurrency,
+        role_limits={role: int(count) for role, count in config.role_concurrency.items()},
+        poll=config.queue_poll_interval if on_server else config.poll_interval,
+        ttl=config.worker_ttl,
+    )
+
+
+@contextlib.contextmanager
+def opened(
+    config: Config,
+    performer: Performer | None = None,
+    *,
+    say: Callable[[str], None] = logger.warning,
+    stop: threading.Event | None = None,
+) -> Iterator[DbosQueue]:
+    """The queue, and with a performer a worker at it, as long as it is open.
+
+    With a performer an absent database is waited for: `say` is told once, and `stop` ends the wait by StoreUnavailable.
+    At the end the worker leaves, and what it has at work goes on for the next start, unless it was drained before.
+    Raises ConfigError where DBOS is missing or the database refuses us, AgentIdInUse where the name is taken, and
+    without a performer StoreUnavailable.
+    """
+    with contextlib.closing(QueueDatabase(url_of(config), 2 + config.worker_concurrency // 8)) as database:
+        if performer is None:
+            _require(database)
+            with contextlib.closing(Ledger(database)) as ledger:
+                ledger.make_tables()
+                yield DbosQueue(config.home, ledger)
+            return
+        _await(database, say, stop or threading.Event())
+        with _working(config, database, performer) as queue:
+            yield queue
+
+
+@contextlib.contextmanager
+def _working(config: Config, database: QueueDatabase, performer: Performer) -> Iterator[DbosQueue]:
+    worker = QueueWorker(config.home, database, performer, terms_of(config), __version__)
+    schedules = Schedules(config.schedules, performer)
+    with contextlib.closing(Claims(database, worker.life, worker.perform, schedules.fire)) as claims:
+        claims.make_tables()
+        worker.sign_in()
+        queue = DbosQueue(config.home, claims, worker)
+        schedules.queue = queue
+        claims.launch()
+        schedules.apply(claims)
+        worker.start(claims)
+        try:
+            yield queue
+        finally:
+            if not worker.is_idle:
+                worker.leave()
+                _let_go(worker)
+            worker.close()
+
+
+def _let_go(worker: QueueWorker) -> None:
+    waited = threading.Event()
+    for _ in range(int(LEAVE_SECONDS / 0.05)):
+        if worker.is_idle:
+            return
+        waited.wait(0.05)
+
+
+def _require(database: QueueDatabase) -> None:
+    if not database.is_there():
+        raise StoreUnavailable(f"the queue's database {database.shown} does not answer; start it, or correct `queue`")
+
+
+def _await(database: QueueDatabase, say: Callable[[str], None], stop: threading.Event) -> None:
+    is_told = False
+    while not database.is_there():
+        if not is_told:
+            say(f"the queue's database {database.shown} does not answer; waiting for it")
+            is_told = True
+        if stop.wait(RETRY_SECONDS):
+            raise StoreUnavailable(f"the queue's database {database.shown} did not answer until the end")
+    if is_told:
+        say("the queue's database is there")

@@ -1,0 +1,67 @@
+"""Recurring tasks: each firing of a schedule is made once, however many workers there are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from components.errors import ConfigError
+from components.ports import AgentQueue, Performer, QueueEntry
+from components.schedule_kind import Schedule
+
+if TYPE_CHECKING:
+    from components.queue_claims import Claims
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "schedule-"
+"""What the names of ours begin with, so that no other schedule of the database is touched."""
+
+
+@runtime_checkable
+class Recurring(Protocol):
+    """A performer that can make what a schedule asks for."""
+
+    def recur(self, schedule: Schedule, firing: str) -> Collection[QueueEntry]:
+        """Record what a schedule asks for at the time `firing` (ISO 8601, UTC), and return what to enqueue.
+
+        The same firing may be asked for again, after a crash: it returns the same entries.
+        """
+        ...
+
+
+class Schedules:
+    """The schedules of a worker's configuration. Those of the worker that came last are in force for all."""
+
+    def __init__(self, schedules: Mapping[str, Schedule], performer: Performer) -> None:
+        """Raises ConfigError for a cron expression that means nothing, and where the performer makes nothing recur."""
+        if schedules and not isinstance(performer, Recurring):
+            raise ConfigError("schedules: this worker performs nothing that recurs; take them out")
+        for name, one in schedules.items():
+            _check(name, one.cron)
+        self._schedules = schedules
+        self._performer = performer
+        self.queue: AgentQueue | None = None
+
+    def apply(self, claims: Claims) -> None:
+        """Bring the database's schedules in line with ours. A worker without any leaves all as they are."""
+        if self._schedules:
+            claims.schedule({PREFIX + name: (one.cron, asdict(one)) for name, one in self._schedules.items()}, PREFIX)
+
+    def fire(self, context: Mapping[str, str], firing: str) -> None:
+        """Make what a schedule asks for now; it may be another worker's."""
+        if self.queue is None or not isinstance(self._performer, Recurring):
+            raise ConfigError("this worker performs nothing that recurs")
+        schedule = Schedule(**context)
+        entries = self._performer.recur(schedule, firing)
+        self.queue.enqueue(entries)
+        logger.info("schedule %s fired for %s: %d entries", schedule.name, firing, len(entries))
+
+
+def _check(name: str, cron: str) -> None:
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    if not croniter.is_valid(cron, second_at_beginning=True):
+        raise ConfigError(f"schedules.{name}.cron = {cron!r}: it never fires; write one such as '30 2 * * 1-5'")
