@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from components import store_file, store_url
 from components.errors import (
@@ -32,6 +33,7 @@ from components.errors import (
 from components.execution import Execution, Selection, Spend, WorkspaceEntry
 from components.states import FINAL, LIVE, TRANSITIONS, Door, ExecutionStatus
 from components.store import Store
+from components.store_version import VERSION
 from tests import postgresql
 from tests.postgresql import PostgreSql
 
@@ -377,7 +379,7 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(url: str, store: S
     newer = Store(url)
 
     for act in (newer.live, lambda: newer.add(an_execution())):
-        with pytest.raises(StoreTooNew, match=r"9999.*0002.*[Uu]pgrade") as refusal:
+        with pytest.raises(StoreTooNew, match=rf"9999.*{VERSION}.*[Uu]pgrade") as refusal:
             act()
 
     assert "not-asked-for" not in str(refusal.value)
@@ -405,13 +407,47 @@ def test_the_tables_of_the_migrations_are_those_that_the_program_knows(store: St
 
     from components import store_schema
     from components.store_tables import metadata
-    from components.store_version import VERSION
 
     store.add(an_execution())
 
     with store._writing() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert ScriptDirectory(str(store_schema.MIGRATIONS)).get_current_head() == VERSION
+
+
+def shape(connection: sa.Connection) -> dict[str, object]:
+    """Return all that a file says of its tables."""
+    found = sa.inspect(connection)
+    made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").tuples().all())
+    return {
+        name: (
+            [{**column, "type": str(column["type"])} for column in found.get_columns(name)],
+            found.get_pk_constraint(name)["constrained_columns"],
+            found.get_foreign_keys(name),
+            sorted(" ".join(made[index["name"]].replace('"', "").split()) for index in found.get_indexes(name)),
+            "AUTOINCREMENT" in made[name],
+        )
+        for name in found.get_table_names()
+    }
+
+
+def test_a_new_file_is_made_as_the_migrations_would_make_it(tmp_path: Path) -> None:
+    from components import store_engine, store_schema
+
+    fresh, migrated = (store_url.of_file(tmp_path / name) for name in ("fresh.db", "migrated.db"))
+    engines = [store_engine.connect(url) for url in (fresh, migrated)]
+    store_schema.migrate(engines[0], fresh)
+    with store_engine.writing(engines[1], migrated) as connection:
+        store_schema._upgrade(connection, migrated)
+
+    shapes = []
+    for engine, url in zip(engines, (fresh, migrated), strict=True):
+        with store_engine.writing(engine, url) as connection:
+            shapes.append(shape(connection))
+        engine.dispose()
+
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) > 5
 
 
 def test_the_columns_are_the_fields_in_their_order(file: Store) -> None:
