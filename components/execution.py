@@ -109,7 +109,10 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of a day, or of an agent, a model or a project: of what `key` says."""
+    """The cost of a day, or of an agent, a model or a project: of what `key` says.
+
+    Of `runs`, only `told_runs` have told a cost: `usd` is at least what the others have cost as well.
+    """
 
     key: str
     runs: int
@@ -118,6 +121,7 @@ class Cost:
     output_tokens: int
     cache_read_tokens: int
     cache_write_tokens: int
+    told_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,8 @@ def cost(by: str, since: str, project: str) -> Question:
     where = [text for name, text in (("since", "day >= :since"), ("project", "project = :project")) if given[name]]
     sums = ", ".join(f"sum({name})" for name in ("usd", *TOKENS))
     order = f"{COST_KEYS[by]} DESC" if by == "day" else f"sum(usd) DESC, {COST_KEYS[by]}"
-    text = f"SELECT {COST_KEYS[by]}, count(*), {sums} FROM spend{_where(where)}"  # noqa: S608
+    told = "sum(CASE WHEN usd > 0 THEN 1 ELSE 0 END)"
+    text = f"SELECT {COST_KEYS[by]}, count(*), {sums}, {told} FROM spend{_where(where)}"  # noqa: S608
     return f"{text} GROUP BY {COST_KEYS[by]} ORDER BY {order}", _given(given)
 
 

@@ -38,8 +38,8 @@ def workspace(row: Row) -> WorkspaceEntry:
 
 def cost(row: Row) -> Cost:
     """Return what a row of sums says; PostgreSQL's sums are decimals."""
-    key, runs, usd, *tokens = row
-    return Cost(key, int(runs), float(usd), *map(int, tokens))
+    key, runs, usd, *counts = row
+    return Cost(key, int(runs), float(usd), *map(int, counts))
 
 
 def facts(given: Mapping[str, object]) -> dict[str, object]:

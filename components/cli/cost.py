@@ -26,7 +26,8 @@ HELP = """Show what runs have cost, and the tokens that they used. Days are thos
   agent-runner cost                          by day
   agent-runner cost --by model --since 30d   by model, of the last 30 days
 
-Every run counts on the day on which it ended, also one that failed; what runs now is not in it yet.
+Every run counts on the day on which it ended, also one that failed; what runs now is not in it yet. `-` is not known:
+not every agent tells what it costs. A `+` means at least that much: some of the runs have told nothing.
 
 Exit codes: 0 shown (also where there is nothing), 2 a mistake in the call or the configuration, 4 no such project,
 75 the store is of a newer version.
@@ -54,7 +55,8 @@ def command(*, by: str, after: str | None, project: str | None, as_json: bool, f
     reader = opened.history(config)
     costs = reader.cost(by, after or "", opened.project(config, project, reader))
     if as_json:
-        told = {"by": by, "costs": [asdict(one) for one in costs], "usd": sum(one.usd for one in costs)}
+        total = summed(costs)
+        told = {"by": by, "costs": list(map(_as_json, costs)), "usd": _known(total), "is_whole": is_whole(total)}
         show(json.dumps(told, indent=2))
     else:
         show_all(_lines(costs, by, config))
@@ -64,12 +66,9 @@ def _lines(costs: list[Cost], by: str, config: Config) -> Iterator[Line]:
     if not costs:
         yield Line("Nothing was spent.")
         return
-    rows = [_row(one, by, config) for one in costs]
-    total = ("total", *(sum(getattr(one, name) for one in costs) for name in ("runs", "usd")))
-    tokens = [sum(getattr(one, name) for one in costs) for name in NUMBERS]
-    last = (total[0], str(total[1]), f"{total[2]:.2f}", *map(str, tokens))
+    rows = [_row(one, _key(one, by, config)) for one in costs]
     heading = (by.upper(), "RUNS", "USD", "TOKENS IN", "OUT", "CACHE READ", "CACHE WRITTEN")
-    lines = list(table(right_aligned([heading, *rows, last])))
+    lines = list(table(right_aligned([heading, *rows, _row(summed(costs), "total")])))
     yield Line(lines[0], bold=True)
     yield from map(Line, lines[1:-1])
     yield Line(lines[-1], bold=True)
@@ -78,9 +77,33 @@ def _lines(costs: list[Cost], by: str, config: Config) -> Iterator[Line]:
 NUMBERS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
-def _row(one: Cost, by: str, config: Config) -> tuple[str, ...]:
-    key = (projects.shown(config, one.key) if by == "project" else one.key) or "(none)"
-    return (key, str(one.runs), f"{one.usd:.2f}", *(str(getattr(one, name)) for name in NUMBERS))
+def summed(costs: list[Cost]) -> Cost:
+    """Return the sum of costs."""
+    names = ("runs", "usd", *NUMBERS, "told_runs")
+    return Cost("total", *(sum(getattr(one, name) for one in costs) for name in names))
+
+
+def is_whole(one: Cost) -> bool:
+    """Have all runs told what they cost?"""
+    return one.told_runs == one.runs
+
+
+def _known(one: Cost) -> float | None:
+    return one.usd if one.told_runs or not one.runs else None
+
+
+def _as_json(one: Cost) -> dict[str, object]:
+    return {**asdict(one), "usd": _known(one), "is_whole": is_whole(one)}
+
+
+def _key(one: Cost, by: str, config: Config) -> str:
+    return (projects.shown(config, one.key) if by == "project" else one.key) or "(none)"
+
+
+def _row(one: Cost, key: str) -> tuple[str, ...]:
+    tokens = [getattr(one, name) for name in NUMBERS]
+    money = "-" if _known(one) is None else f"{one.usd:.2f}{'' if is_whole(one) else '+'}"
+    return (key, str(one.runs), money, *(str(number) if any(tokens) else "-" for number in tokens))
 
 
 def right_aligned(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

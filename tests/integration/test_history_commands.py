@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from components import background, pruning, store_url, typed_task
-from components.execution import Execution
+from components.execution import Execution, Spend
 from components.pruning import Rule
 from components.states import Door, ExecutionStatus
 from components.store import Store
@@ -313,6 +313,33 @@ def test_a_watched_status_ends_when_its_pipe_is_closed(terminal: Terminal) -> No
     said = process.stderr.read()
     process.stderr.close()
     assert (process.returncode, said) == (0, b"")
+
+
+def test_a_cost_that_no_agent_told_is_not_known(terminal: Terminal) -> None:
+    """Regression: it was shown as 0.00, as if the work had cost nothing."""
+    done(terminal)
+
+    told, shown = terminal.told("cost"), terminal.say("cost")
+
+    assert (told["usd"], told["is_whole"], told["costs"][0]["usd"]) == (None, False, None)
+    assert [line.split()[1:3] for line in shown.splitlines()[1:]] == [["1", "-"], ["1", "-"]]
+    assert "0.00" not in shown
+
+
+def test_a_cost_that_some_runs_told_is_at_least_that_much(terminal: Terminal) -> None:
+    done(terminal)
+    store = Store(store_url.of_file(terminal.home / "store.db"))
+    told = Spend("told", "0" * 32, "dev_1", "2026-01-02", "opus", str(terminal.repository), usd=1.5, input_tokens=7)
+    store.spend([told])
+    store.close()
+
+    by_project, by_agent = terminal.told("cost", "--by", "project"), terminal.told("cost", "--by", "agent")
+    shown = terminal.say("cost", "--by", "project").splitlines()
+
+    assert [(one["usd"], one["told_runs"], one["is_whole"]) for one in by_project["costs"]] == [(1.5, 1, False)]
+    assert [(one["usd"], one["is_whole"]) for one in by_agent["costs"]] == [(1.5, True), (None, False)]
+    assert by_project["usd"] == by_agent["usd"] == 1.5
+    assert shown[1].split()[1:4] == ["2", "1.50+", "7"]
 
 
 def test_cost_is_summed(terminal: Terminal) -> None:
