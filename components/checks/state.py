@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components import overview
+from components import overview, typed_task, unstarted
+from components.branch_names import SHORT
 from components.checks import Check, Finding, Installation, ok, problem, warning
 from components.log_line import duration
 from components.overview import Agent
+from components.pm_wire import one_line
+from components.unstarted import INTERRUPTED
 
 MEGABYTE = 1 << 20
 LEAST_MEGABYTES, FEW_MEGABYTES = 100, 1024
 LEAST_INODES, FEW_INODES = 1_000, 10_000
 OLD_SECONDS = 24 * 3600.0
+TITLE_LETTERS = 60
 
 
 def directory(installation: Installation) -> Iterator[Finding]:
@@ -116,11 +120,32 @@ def _judged(agent: Agent, own: str) -> Finding:
         works = " (its agent works on)" if agent.run and agent.run.is_alive else ""
         return warning(
             f"{told}: no runner, last step {duration(int(seconds))} ago{works}",
-            "start it again: it goes on with the task",
+            _how_to_go_on(agent.agent_id, agent.held.claim),
         )
     if seconds > OLD_SECONDS:
         return warning(f"{told}: no step forward for {duration(int(seconds))}", f"look at process {agent.runner}")
     return ok(f"{told}, runner {agent.runner}")
+
+
+def _how_to_go_on(agent_id: str, claim: str) -> str:
+    """Return what has an interrupted execution go on: a command, or the start of its daemon."""
+    if agent_id == typed_task.agent_of(claim):
+        return f"agent-runner restart {claim[:SHORT]} --resume"
+    return f"start the runner of agent {agent_id} again (--agent-id {agent_id}): it goes on with the task"
+
+
+def typed_tasks(installation: Installation) -> Iterator[Finding]:
+    """Has every typed task that is not over a journal, or somebody who is about to start it?"""
+    home = installation.config.home
+    in_hand = {agent.held.claim for agent in overview.look(home, with_strays=False).agents if agent.held}
+    left = [one.typed for one in unstarted.find(home) if one.stage == INTERRUPTED and one.typed.claim not in in_hand]
+    if not left:
+        yield ok("no typed task waits for somebody to start it")
+    for typed in left:
+        yield warning(
+            f"execution {typed.claim[:SHORT]}, {one_line(typed.task.title, TITLE_LETTERS)}: nobody starts it",
+            _how_to_go_on(typed.agent_id, typed.claim),
+        )
 
 
 def _age(then: str) -> float:
@@ -171,6 +196,7 @@ CHECKS = (
     Check("home", directory),
     Check("space", space),
     Check("journals", journals),
+    Check("typed tasks", typed_tasks),
     Check("dead letters", dead_letters),
     Check("set aside", set_aside),
     Check("stray agents", strays),

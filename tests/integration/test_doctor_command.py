@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from components import cli, dead_letters, doctor
+from components import background, cli, dead_letters, doctor, typed_task
 from components.checks import Installation, Judgement, agent
 from components.config import load
 from components.model import Held, Task, Verdict
 from components.states import Phase, Reason
 from components.task_persistence import TaskPersistence, host_name, now_text
+from components.typed_task import TypedTask
 from tests.pm_server import KEY, PmServer, running_pm
 from tests.runner import ROOT, Runner, git, make_repository
 from tests.waiting import until
@@ -219,6 +220,25 @@ def test_a_task_that_nobody_works_on_is_told_with_its_age(patient: Patient) -> N
 
     assert told[0] == "warning"
     assert "agent dev_7, task 12, EXITED: no runner, last step" in told[1]
+
+
+def test_an_interrupted_execution_is_told_with_the_command_that_goes_on_with_it(patient: Patient) -> None:
+    claim, other = CLAIM, "fedcba98" * 4
+    for one in (claim, other):
+        task = background.task_of(one, "Mend the roof", "", role="backend_dev", level="senior", complexity="major")
+        typed = TypedTask(one, task, patient.repository, str(patient.repository))
+        directory = typed_task.save(patient.home, typed)
+        os.utime(directory, (1e9, 1e9))
+    entry = Held(task, typed_task.agent_of(other), Phase.RUNNING, other, SESSION, host=host_name())
+    TaskPersistence(entry.agent_id, patient.home).save(entry)
+
+    found = patient.findings(code=0)
+
+    assert only(found, "journals")[2] == "agent-runner restart fedcba98 --resume"
+    told = only(found, "typed tasks")
+    assert told[0] == "warning"
+    assert "execution 01234567, Mend the roof: nobody starts it" in told[1]
+    assert told[2] == "agent-runner restart 01234567 --resume"
 
 
 def test_a_refused_report_and_a_file_set_aside_wait_for_a_person(patient: Patient) -> None:
