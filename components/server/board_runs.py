@@ -21,7 +21,7 @@ from components.server.launching import Order
 logger = logging.getLogger(__name__)
 
 BEGINNING_SECONDS = 10.0
-"""How long a running task may have neither files nor a runner: whoever took it is about to start it."""
+"""How long a running task may have no files, or no runner that was ever known: whoever took it is about to start it."""
 FOR_A_REVIEWER = {"evidence": "none", "max_attempts": "1"}
 """What holds for the board where the configuration says nothing: a person reviews the work, and has it done again."""
 
@@ -123,7 +123,7 @@ def _settle(core: Core, task: BoardTask) -> None:
     verdict = typed_task.verdict_of(core.home, claim)
     if verdict is not None:
         _end(core, task, files, verdict)
-    elif not adoption.adopt(core, claim) and (_age(task.started_at) > 1.0 or not core.children):
+    elif not adoption.adopt(core, claim) and (task.pid or _age(task.started_at) > BEGINNING_SECONDS):
         said = last_words.error(files.runner_log) or "its runner ended without a word"
         output = last_words.lines(files, OUTPUT_LINES, core.redact)
         core.board.settle(task.id, claim, BoardStatus.TODO, error=core.redact(said), output=output)

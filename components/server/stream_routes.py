@@ -102,9 +102,8 @@ def files_of(core: Core, word: str) -> ExecutionFiles:
         return execution_index.find(core.home, word)
     except NotFound:
         known = core.store.get(word)
-        raise NotFound(
-            f"execution {known.short_id}: its output is not on this machine, but on {known.host!r}"
-        ) from None
+        where = f", but on {known.host}" if known.host else " any more"
+        raise NotFound(f"execution {known.short_id}: its output is not on this machine{where}") from None
 
 
 async def _frames_of_execution(core: Core, word: str, wanted: Wanted) -> AsyncIterator[str]:

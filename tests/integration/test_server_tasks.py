@@ -12,10 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from components import durable
+from components import background, durable, typed_task
+from components.board_task import BoardTask
+from components.config import load
 from components.execution import WorkspaceEntry
 from components.git_worktree import GitWorktree
 from components.model import Task
+from components.server import board_runs, launching
+from components.server.api import make_core
 from components.states import Complexity, WorkspaceKind
 from components.store import Store
 from components.task_persistence import host_name
@@ -249,6 +253,29 @@ def test_a_workspace_with_unsaved_work_goes_only_by_force_and_its_work_is_kept(
     assert forced.json()["snapshot"].startswith("refs/")
     assert not Path(listed[0]["path"]).exists()
     assert api.delete("/api/agent-runtime/workspaces/..%2F..%2Fetc").status_code == 404
+
+
+def test_a_task_whose_runner_is_just_being_started_is_left_alone(tmp_path: Path) -> None:
+    """Once, whoever looked between the files of a run and its runner put the task back while the agent worked."""
+    repository = make_repository(tmp_path / "shop")
+    loaded = load({"home": str(tmp_path / "home"), "repository": str(repository)}, {})
+    core = make_core(loaded, {}, Store(loaded.config.store))
+    task = core.board.add(
+        BoardTask("a" * 32, "Paint", repository=str(repository), role="backend_dev", complexity="minor")
+    )
+    claim = background.new_claim()
+    core.board.take(task.id, claim, core.host, 1)
+    typed_task.save(core.home, launching.typed(core, board_runs.order_of(core, task), claim))
+
+    board_runs.settle(core)
+    before = core.board.get(task.id)
+    core.board.note(task.id, claim, pid=1 << 22)
+    board_runs.settle(core)
+    after = core.board.get(task.id)
+    core.store.close()
+
+    assert (before.status, before.error) == ("running", "")
+    assert (after.status, after.error) == ("todo", "its runner ended without a word")
 
 
 def test_stale_workspaces_go_by_themselves_but_for_those_with_unsaved_work(tmp_path: Path) -> None:
