@@ -22,6 +22,8 @@ OPERATIONS = {
     "sequencer": "sequence of picks",
 }
 UNTRACKED, IGNORED = "??", "!!"
+ORIGIN_HEAD = "refs/remotes/origin/HEAD"
+USUAL_TRUNKS = ("main", "master")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ def require_repository(path: Path) -> Path:
 
 def git_directory(repository: Path) -> Path:
     """Return the git directory that all worktrees of a repository share."""
+    usual = repository / ".git"
+    if (usual / "HEAD").is_file() and not (usual / "commondir").exists():
+        return usual.resolve()  # what git would say, which is asked for very often
     return (repository / answer(repository, "rev-parse", "--git-common-dir")).resolve()
 
 
@@ -95,11 +100,21 @@ def current_branch(path: Path) -> str:
 
 def default_branch(repository: Path) -> str:
     """Return the branch that work is merged into: what `origin` says, else main, else master, else the current one."""
-    remote = answer(repository, "symbolic-ref", "--quiet", "refs/remotes/origin/HEAD", accepted=(0, 1))
-    if remote:
-        return remote.removeprefix("refs/remotes/origin/")
-    here = (name for name in ("main", "master") if branch_exists(repository, name))
-    return next(here, "") or current_branch(repository)
+    return trunk(repository)[0]
+
+
+def trunk(repository: Path) -> tuple[str, str]:
+    """Return that branch with the commit at its tip, "" where it has none; the local branch counts for more."""
+    layout = "--format=%(objectname) %(refname) %(symref)"
+    asked = (ORIGIN_HEAD, *(f"refs/heads/{name}" for name in USUAL_TRUNKS))
+    rows = [row.split(" ") for row in answer(repository, "for-each-ref", layout, *asked).splitlines()]
+    commits = {ref: commit for commit, ref, _ in rows}
+    told = next((to.removeprefix("refs/remotes/origin/") for _, ref, to in rows if ref == ORIGIN_HEAD), "")
+    here = (name for name in USUAL_TRUNKS if f"refs/heads/{name}" in commits)
+    name = told or next(here, "") or current_branch(repository)
+    if not branch_names.is_safe(name):
+        return name, ""
+    return name, commits.get(f"refs/heads/{name}") or branches(repository).get(name, "")
 
 
 def branch_exists(repository: Path, name: str) -> bool:

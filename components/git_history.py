@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import branch_names, git, git_command
+from components import git, git_command
 from components.errors import GitFailed
 from components.git import Commit
 
@@ -71,12 +72,12 @@ def refs(repository: Path) -> dict[str, str]:
 
     The 2000 newest. Raises GitFailed.
     """
-    tip = trunk(repository)
+    name, tip = git.trunk(repository)
     words = ("for-each-ref", "--format=%(objectname) %(refname)", "--sort=-committerdate", f"--count={MOST_REFS}")
     beside = (f"--no-merged={tip}", "refs/tags") if tip else ()  # without it a tag might be of no commit at all
     listed = git_command.run(repository, *words, *beside, "refs/heads", "refs/remotes").stdout
     found = {ref: commit for commit, _, ref in (row.partition(" ") for row in os.fsdecode(listed).splitlines())}
-    return found | ({f"refs/heads/{git.default_branch(repository)}": tip} if tip else {})
+    return found | ({f"refs/heads/{name}": tip} if tip else {})
 
 
 def is_pushed(repository: Path, ref: str) -> bool:
@@ -178,6 +179,7 @@ def _merge_tree(path: Path, base: str, other: str) -> list[str] | None:
     return list(dict.fromkeys(name for name in merged.stdout.decode(errors="replace").split("\0") if name))
 
 
+@functools.cache
 def _version() -> tuple[int, ...]:
     found = re.search(r"(\d+)\.(\d+)", git_command.answer(Path("/"), "--version"))
     return tuple(map(int, found.groups())) if found else (0, 0)
@@ -185,8 +187,7 @@ def _version() -> tuple[int, ...]:
 
 def trunk(repository: Path) -> str:
     """Return the commit at the tip of the branch that work is merged into, "" where it cannot be told."""
-    name = git.default_branch(repository)
-    return git.branches(repository).get(name, "") if branch_names.is_safe(name) else ""
+    return git.trunk(repository)[1]
 
 
 def started_from(repository: Path, base: str) -> str:

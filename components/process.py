@@ -46,9 +46,13 @@ def capture(
     cookie = uuid.uuid4().hex
     environment = {**(os.environ if env is None else env), COOKIE: cookie}
     started = time.monotonic()
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        given.write(stdin)
-        given.seek(0)
+    with contextlib.ExitStack() as files:
+        out, err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        given: IO[bytes] | int = subprocess.DEVNULL
+        if stdin:
+            given = files.enter_context(tempfile.TemporaryFile())
+            given.write(stdin)
+            given.seek(0)
         child = subprocess.Popen(
             argv,
             stdin=given,

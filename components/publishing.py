@@ -139,8 +139,8 @@ class _Publication:
 
     def _find_conflicts(self) -> None:
         repository = self._workspace.repository
-        base, head = git.default_branch(repository), git.head_commit(self._workspace.path)
-        tip = git_history.trunk(repository)
+        head = git.head_commit(self._workspace.path)
+        base, tip = git.trunk(repository)
         if tip and base != self._workspace.branch:
             found = git_history.conflicts(repository, tip, head)
             names = None if found is None else [self._tools.redact(plain(name)) for name in found]
