@@ -12,7 +12,7 @@ demo: $(VENV)/.demo
 
 # What fails among others, on a busy machine, is run once more by itself: what fails then has failed.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto $(TESTS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(TESTS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(TESTS)
 
 # Kills daemons, shims and agents at random. CHAOS_SEED=n repeats the choices of a run, CHAOS_KILLS=n is how many.
 chaos: $(VENV)/.dev

@@ -418,7 +418,7 @@ def test_the_tables_of_the_migrations_are_those_that_the_program_knows(store: St
 def shape(connection: sa.Connection) -> dict[str, object]:
     """Return all that a file says of its tables."""
     found = sa.inspect(connection)
-    made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").tuples().all())
+    made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all())
     return {
         name: (
             [{**column, "type": str(column["type"])} for column in found.get_columns(name)],
