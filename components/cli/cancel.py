@@ -39,7 +39,7 @@ Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrup
     help="Between asking and killing.  [default: cancel_grace, 5]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | None) -> int:  # noqa: A002
     """Find it, end it, and wait until it is over."""
     config = load({}, os.environ, file=file).config

@@ -10,6 +10,8 @@ from components.cli import COMPLETION
 
 SHELLS = ("bash", "zsh", "fish")
 PROGRAMS = ("agent-runner", "advanced-agent-runner")
+FISH_SPLIT, FISH_SPLIT_ONCE = 'string split ","', 'string split --max 1 ","'
+"""How click's script takes an answer apart: at every comma, so that a description ended at its first one."""
 HELP = """Print what a shell has to know to complete commands, options, and the ids of the newest executions.
 
 \b
@@ -17,6 +19,7 @@ HELP = """Print what a shell has to know to complete commands, options, and the 
          (both names: echo 'eval "$(agent-runner completion bash)"' >> ~/.bashrc)
   zsh    echo 'eval "$(agent-runner completion zsh)"' >> ~/.zshrc      (after compinit)
   fish   agent-runner completion fish > ~/.config/fish/completions/agent-runner.fish
+         (both names: echo 'agent-runner completion fish | source' >> ~/.config/fish/config.fish)
 
 Exit codes: 0 printed, 2 a mistake in the call.
 """
@@ -34,7 +37,8 @@ def command(shell: str) -> None:
     assert kind is not None
     for program in PROGRAMS:
         made = kind(group, {}, program, COMPLETION)
-        sys.stdout.write((made.source_template % made.source_vars()).strip() + "\n")
+        script = made.source_template % made.source_vars()
+        sys.stdout.write(script.replace(FISH_SPLIT, FISH_SPLIT_ONCE).strip() + "\n")
 
 
 def answer(instruction: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from components import projects
-from components.cli import opened
+from components.cli import ids, opened
 from components.cli.list import Since
 from components.cli.output import Line, show, show_all, table
 from components.config import Config, load
@@ -46,9 +46,14 @@ class SinceDay(Since):
 @click.command(name="cost", help=HELP, short_help="Show what runs have cost.")
 @click.option("--by", type=click.Choice(KEYS), default="day", show_default=True, help="What to sum by.")
 @click.option("--since", "after", type=SinceDay(), metavar="WHEN", help="Since then: a day, or 7d.")
-@click.option("--project", metavar="PROJECT", help="Of this project: a name, or a path.")
+@click.option(
+    "--project",
+    metavar="PROJECT",
+    shell_complete=ids.complete_project,
+    help="Of this project: a name, or a path.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, by: str, after: str | None, project: str | None, as_json: bool, file: Path | None) -> None:
     """Ask the history, and show the sums."""
     config = load({}, os.environ, file=file).config

@@ -33,7 +33,7 @@ Exit codes: 0 shown, 1 git failed, 2 a mistake in the call, 4 no such execution,
 @click.argument("execution", metavar="ID", shell_complete=ids.complete)
 @click.option("--stat", "is_stat", is_flag=True, help="Only which files, and how much.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: from, to, and how much.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, execution: str, is_stat: bool, as_json: bool, file: Path | None) -> None:
     """Find the change, and become git."""
     from components import diffing, execution_index, git

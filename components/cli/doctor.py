@@ -29,7 +29,7 @@ REMEDY_LIMIT = 4000
 @click.option("--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]")
 @click.option("--hooks-dir", "hooks_directory", metavar="DIR", help="The hooks.  [default: those that come with it]")
 @click.option("--executor", metavar="NAME", help="Which kind of agent does the work.  [default: claude]")
-@click.option("--config", "file", metavar="FILE", type=Path, help="Read this configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="Read this configuration file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--verbose", "-v", is_flag=True, help="Show also why a check itself failed.")
 @click.pass_context

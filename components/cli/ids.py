@@ -38,6 +38,19 @@ def complete(context: click.Context, parameter: click.Parameter, beginning: str)
     ]
 
 
+def complete_project(context: click.Context, parameter: click.Parameter, beginning: str) -> list[CompletionItem]:
+    """Return the configured projects that begin so; where none does, it is a directory."""
+    del parameter
+    from components.config import load
+
+    try:
+        known = load({}, os.environ, file=context.params.get("file")).config.projects
+    except (RunnerError, OSError):
+        known = {}
+    names = [CompletionItem(name, help=str(known[name])) for name in known if name.startswith(beginning)]
+    return names or [CompletionItem(beginning, type="dir")]
+
+
 def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFiles, Execution | None]:
     """Return an execution by its files and by its history; it has one of them at least.
 

@@ -52,7 +52,12 @@ class Since(click.ParamType[str]):
 
 
 @click.command(name="list", help=HELP, short_help="List executions, newest first.")
-@click.option("--project", metavar="PROJECT", help="Of this project: a name, or a path.")
+@click.option(
+    "--project",
+    metavar="PROJECT",
+    shell_complete=ids.complete_project,
+    help="Of this project: a name, or a path.",
+)
 @click.option("--status", "statuses", multiple=True, metavar="STATUS", help=f"One of: live, {', '.join(STATUSES)}.")
 @click.option("--role", default="", metavar="ROLE", help="For this role.")
 @click.option("--agent", default="", metavar="ID", help="By this agent.")
@@ -61,7 +66,7 @@ class Since(click.ParamType[str]):
 @click.option("--limit", "-n", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many.")
 @click.option("--before", metavar="ID", shell_complete=ids.complete, help="Older than this one: the next page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(  # noqa: PLR0913 - one for each option
     *,
     project: str | None,

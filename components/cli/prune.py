@@ -57,7 +57,7 @@ class Size(click.ParamType[int]):
 @click.option("--keep-size", "size", type=Size(), metavar="BYTES", help="The oldest go until so much is left.")
 @click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --dry-run or --yes.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(
     *, dry_run: bool, days: float | None, size: int | None, is_sure: bool, as_json: bool, file: Path | None
 ) -> int:

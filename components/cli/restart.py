@@ -35,7 +35,7 @@ Exit codes: as those of `task`; 4 no such execution, 75 it still runs.
 @click.option("--resume", "resumes", is_flag=True, help="Go on in the same conversation and workspace.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(
     *,
     id: str,  # noqa: A002

@@ -51,7 +51,7 @@ class Known:
 @click.command(name="show", help=HELP, short_help="Show all that is known of an execution.")
 @click.argument("execution", metavar="ID", shell_complete=ids.complete)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, execution: str, as_json: bool, file: Path | None) -> None:
     """Gather it, and show it."""
     config = load({}, os.environ, file=file).config

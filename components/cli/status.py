@@ -12,7 +12,7 @@ import click
 
 from components import at_work, overview, projects, remark
 from components.at_work import AtWork
-from components.cli import opened
+from components.cli import ids, opened
 from components.cli.ending import ending
 from components.cli.output import Line, age, folded, short, show, show_all, span, table, usd
 from components.cli.status_json import Picture, advice, as_told
@@ -48,7 +48,7 @@ Exit codes: 0 shown, 2 a mistake in the call or the configuration, 4 no such pro
 
 
 @click.command(name="status", help=HELP, short_help="Show what is at work on this machine.")
-@click.argument("project", required=False)
+@click.argument("project", required=False, shell_complete=ids.complete_project)
 @click.option("--all", "is_all", is_flag=True, help="Show also idle agents, and what ended last.")
 @click.option("--watch", "-w", "is_watched", is_flag=True, help="Show it again every 2 seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.cli import ids
 from components.cli.output import folded, show
 from components.states import Level, Role
 
@@ -45,7 +46,7 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 
 
 @click.command(name="task", help=HELP, short_help="Have an agent do one task in a project.")
-@click.argument("project")
+@click.argument("project", shell_complete=ids.complete_project)
 @click.argument("description")
 @click.option("--background", "-b", is_flag=True, help="Start it and return at once.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
@@ -60,7 +61,7 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 @click.option("--budget", "task_budget_usd", metavar="USD", help="What it may cost.")
 @click.option("--executor", metavar="NAME", help="Which kind of agent does the work.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(
     *,
     project: str,

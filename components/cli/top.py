@@ -55,7 +55,7 @@ class Load:
 @click.command(name="top", help=HELP, short_help="Show all agents of this machine, live.")
 @click.option("--interval", type=click.FloatRange(0.2, 3600), default=SECONDS, metavar="SECONDS", help="[default: 2]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
+@click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, interval: float, as_json: bool, file: Path | None) -> None:
     """Look, again and again."""
     config = load({}, os.environ, file=file).config
