@@ -6,12 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from components import diffing, execution_index, git, git_command, git_operations, journal_format, receipt, typed_task
+from components import (
+    at_work,
+    diffing,
+    execution_index,
+    git,
+    git_command,
+    git_operations,
+    journal_format,
+    receipt,
+    typed_task,
+)
 from components.branch_names import SHORT
 from components.diffing import Change
 from components.errors import NotFound, RunnerError
 from components.execution import Execution, Transition
 from components.execution_index import ExecutionFiles
+from components.run_directory import RunState
 from components.server import last_words
 from components.server.core import Core
 from components.states import LIVE, ExecutionStatus
@@ -39,12 +50,23 @@ def whole(core: Core, one: Execution) -> dict[str, Any]:
     told = _receipt(files)
     return {
         **row(core, one),
+        **_cost_so_far(files, one),
         "timeline": [_move(move) for move in core.store.transitions_of(one.id)],
         "attempts": list(_attempts(files)),
         "output": {**_change(files, one), "log": list(last_words.lines(files, LOG_LINES, core.redact))},
         "receipt": {name: told[name] for name in told if name not in ("result", "verdict", "version")},
         "metrics": _metrics(one),
     }
+
+
+def _cost_so_far(files: ExecutionFiles, one: Execution) -> dict[str, Any]:
+    """Return what it has cost by now: its attempts that were judged, and what the one at work has used so far."""
+    runs = list(files.runs().values())
+    if one.status not in LIVE or not runs:
+        return {"cost_usd": one.cost_usd, "is_whole_cost": True}
+    judged = sum(verdict.cost_usd for run in runs if (verdict := execution_index.verdict(run)))
+    live, is_whole = at_work.so_far(runs[-1]) if runs[-1].state() is RunState.ALIVE else (0.0, True)
+    return {"cost_usd": max(one.cost_usd, judged) + live, "is_whole_cost": is_whole}
 
 
 def find(core: Core, word: str) -> Execution:

@@ -184,6 +184,7 @@ class Metrics(Told):
 class ExecutionShown(ExecutionRow):
     """All that is known of an execution."""
 
+    is_whole_cost: bool = Field(description="Whether `cost_usd` is all that it has cost so far, or the least of it.")
     timeline: list[Move]
     attempts: list[Attempt]
     output: Output

@@ -28,7 +28,7 @@ CALM = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 ).split()
-SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 812}}
 PAGES = {"overview": "", "tasks": "tasks", "history": "history", "costs": "costs", "workspaces": "workspaces"}
 WAIT_MILLISECONDS = 20_000
 WEIGHT = 200_000

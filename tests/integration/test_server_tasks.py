@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -198,6 +199,32 @@ def test_an_execution_tells_what_it_changed(server: Server, api: httpx.Client) -
     assert api.post(f"{address}/cancel").status_code == 409
     listed = api.get("/api/agent-runtime/executions?text=door&status=succeeded").json()
     assert [one["id"] for one in listed["executions"]] == [done["id"]]
+
+
+def test_what_an_agent_has_cost_is_told_while_it_works(server: Server, api: httpx.Client) -> None:
+    said = {
+        "type": "assistant",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-opus-4-8",
+            "content": [{"type": "text", "text": "I shall paint it."}],
+            "usage": {"input_tokens": 100_000, "output_tokens": 5_000},
+        },
+        "session_id": "f7b23c21-f484-4a4e-8fd6-d5c5bd24a18a",
+    }
+    server.play(f"print({json.dumps(json.dumps(said))}, flush=True)\n" + WAIT)
+    order = {"worker": "backend_dev", "repository": "shop", "task": "Paint"}
+    address = (
+        f"/api/agent-runtime/executions/{api.post('/api/agent-runtime/execute', json=order).json()['execution_id']}"
+    )
+
+    told = until(lambda: (now := api.get(address).json())["cost_usd"] and now, "a cost", LONG)
+
+    assert told["status"] == "running"
+    assert 0.1 < told["cost_usd"] < 5.0
+    assert told["is_whole_cost"]
 
 
 @pytest.mark.parametrize(

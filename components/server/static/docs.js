@@ -30,19 +30,24 @@ const body = (content, all) => {
 };
 
 const operation = (method, path, told, all) => {
-  const head = element("summary", "", [element("code", method.toUpperCase()), " ", element("code", path), " " + (told.summary || "")]);
-  head.firstChild.className = "method";
+  const [first, ...more] = (told.description || told.summary || "").split(/(?<=\.)\s+/);
+  const head = element("summary", "", [element("code", method.toUpperCase()), element("code", path), element("span", first)]);
+  head.firstChild.className = `method ${method}`;
+  head.lastChild.className = "muted";
   const rows = (told.parameters || []).map((one) => element("tr", "", [
     element("td", "", [element("code", one.name)]), element("td", one.in + (one.required ? ", required" : "")),
     element("td", one.description || String(resolved(one.schema, all)))]));
-  const parts = [head, element("p", told.description || "")];
-  if (rows.length) parts.push(element("table", "", rows));
+  const parts = [element("p", more.join(" "))];
+  if (rows.length) parts.push(element("h3", "Parameters"), element("table", "", rows));
   if (told.requestBody) parts.push(element("h3", "Body"), ...body(told.requestBody.content, all));
+  parts.push(element("h3", "Answers"));
   for (const [status, answer] of Object.entries(told.responses || {})) {
     parts.push(element("p", `${status}: ${answer.description}`));
     if (status < "300") parts.push(...body(answer.content, all));
   }
-  return element("details", "", parts);
+  const inside = element("div", "", parts);
+  inside.className = "inside";
+  return element("details", "", [head, inside]);
 };
 
 fetch("/openapi.json").then((answer) => answer.json()).then((api) => {
@@ -56,6 +61,6 @@ fetch("/openapi.json").then((answer) => answer.json()).then((api) => {
     }
   }
   const main = document.getElementById("operations");
-  main.replaceChildren(...[...groups].map(([tag, made]) => element("section", "", [element("h2", tag), ...made])));
+  main.replaceChildren(...[...groups].map(([tag, made]) => element("section", "", [element("h2", tag), element("div", "", made)])));
   main.removeAttribute("aria-busy");
 });

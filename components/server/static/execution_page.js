@@ -28,7 +28,7 @@ const facts = (one) => {
   const tokens = one.tokens;
   const rows = [
     ["Time", one.is_over ? duration(one.seconds) : elapsed(one.started_at || one.created_at)],
-    ["Cost", h("span", { class: "figure" }, money(one.cost_usd))],
+    ["Cost", h("span", { class: "figure" }, (one.is_whole_cost ? "" : "≥ ") + money(one.cost_usd) + (one.is_over ? "" : " so far"))],
     ["Project", one.project], ["Role", words(one.role)], ["Seniority", one.level], ["Size", one.complexity],
     ["Agent", one.agent_id], ["Model", one.model],
     ["Began", moment(one.started_at || one.created_at)], ["Ended", one.completed_at && moment(one.completed_at)],

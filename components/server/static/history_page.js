@@ -3,7 +3,7 @@
 import { address, get } from "/static/api.js";
 import { button, empty, h } from "/static/dom.js";
 import { count, duration, money, words } from "/static/format.js";
-import { badge, doing, executionLink, moment, redraw, table } from "/static/parts.js";
+import { badge, doing, elapsed, executionLink, moment, redraw, table } from "/static/parts.js";
 
 const STATES = ["running", "succeeded", "failed", "cancelled", "interrupted"];
 const GROUPS = { running: ["pending", "preparing", "running", "waiting", "finishing"] };
@@ -31,7 +31,7 @@ const COLUMNS = [
   ["Role", (one) => words(one.role), ""],
   ["Agent", (one) => one.agent_id, ""],
   ["Began", (one) => moment(one.created_at), ""],
-  ["Time", (one) => (one.seconds ? duration(one.seconds) : "–"), "right figure"],
+  ["Time", (one) => (!one.is_over && one.started_at ? elapsed(one.started_at) : one.seconds ? duration(one.seconds) : "–"), "right figure"],
   ["Cost", (one) => money(one.cost_usd), "right figure"],
 ];
 

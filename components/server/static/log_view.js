@@ -100,7 +100,9 @@ export class Log {
   paint() {
     this.painting = 0;
     const isFollowing = this.isAtEnd();
-    const made = this.waiting.slice(-this.most).map(line);
+    const coming = this.waiting.slice(-this.most);
+    if (coming.some((one) => one.sign.trim())) this.lines.classList.add("signed");
+    const made = coming.map(line);
     this.waiting = [];
     this.lines.append(...made);
     const surplus = this.lines.childElementCount - this.most;
