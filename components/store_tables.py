@@ -108,4 +108,52 @@ board_tasks = sa.Table(
     sa.Index("ix_board_tasks_created", "created_at", "id"),
     sa.Index("ix_board_tasks_status", "status", "repository"),
 )
+workflows = sa.Table(
+    "workflows",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(_text(name) for name in ("name", "description", "project", "status", "source", "error")),
+    *(_text(name) for name in ("created_at", "updated_at", "started_at", "ended_at")),
+    sa.Index("ix_workflows_created", "created_at", "id"),
+    sa.Index("ix_workflows_status", "status"),
+)
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    *(
+        _text(name)
+        for name in ("workflow_id", "map_id", "node", "kind", "role", "level", "complexity", "title", "task")
+    ),
+    *(_text(name) for name in ("settings", "on_failure", "over", "item", "project", "branch_from", "config_file")),
+    *(_count(name) for name in ("priority", "attempt")),
+    *(_text(name) for name in ("status", "reason", "queue_key", "execution_id", "host", "workspace", "branch")),
+    *(_text(name) for name in ("commits", "result", "model", "error")),
+    *_tokens(),
+    *(_amount(name) for name in ("cost_usd", "seconds")),
+    *(_text(name) for name in ("created_at", "updated_at", "queued_at", "started_at", "ended_at")),
+    sa.Index("ix_agents_workflow", "workflow_id", "status"),
+    sa.Index("ix_agents_node", "workflow_id", "node"),
+    sa.Index("ix_agents_map", "map_id", "status"),
+    sa.Index("ix_agents_created", "created_at", "id"),
+)
+agent_edges = sa.Table(
+    "agent_edges",
+    metadata,
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("child_id", "parent_id")),
+    sa.Column("place", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index("ix_agent_edges_parent", "parent_id"),
+)
+agent_moves = sa.Table(
+    "agent_moves",
+    metadata,
+    sa.Column(
+        "id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True, autoincrement=True
+    ),
+    *(_text(name) for name in ("agent_id", "workflow_id", "node", "before", "after", "reason")),
+    _count("attempt"),
+    _text("at"),
+    sa.Index("ix_agent_moves_agent", "agent_id"),
+    sqlite_autoincrement=True,
+)
 meta = sa.Table("meta", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components import store_url
 from components.errors import StoreTooNew
 
-VERSION = "0002"
+VERSION = "0003"
 """The newest of `migrations/versions`."""
 
 
