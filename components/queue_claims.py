@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRE = "fire"
-LISTENER_SECONDS = 30.0
-"""How often DBOS looks for messages between workflows; we send none."""
+LISTENER_SECONDS = 1.0
+"""How often DBOS looks for messages between workflows: we send none, but it ends no sooner than it looks."""
 
 
 class LeftAlone(BaseException):
@@ -148,10 +148,16 @@ class Claims(Ledger):
             try:
                 _core.execute_dequeued_workflow(self._running, _with_attempt(status), claim.owner)
             except Exception:
-                logger.exception("%s was taken from the queue and cannot be begun", status["workflow_uuid"])
+                logger.exception("%s is no entry of ours; it is marked as failed", status["workflow_uuid"])
+                self._refuse(status["workflow_uuid"], claim.owner)
             else:
                 begun.add(status["workflow_uuid"])
         return begun
+
+    def _refuse(self, key: str, owner: str) -> None:
+        reason = json.dumps({"name": "StateForeign", "message": "no entry of a runner"})
+        with self._translated():
+            self._client._sys_db.update_workflow_outcome(key, "ERROR", error=reason, owner_xid=owner)
 
     def schedule(self, schedules: Mapping[str, tuple[str, Mapping[str, str]]], prefix: str) -> None:
         """Have schedules fire, each by its cron expression with its context; others of the prefix end.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,20 @@ FORMAT = "agents-1"
 """The format of an entry. Workers take those they know; an older worker leaves a newer format alone."""
 KNOWN_FORMATS = (FORMAT,)
 QUIET_SECONDS = 60.0
+CLOCK_SECONDS = 1.0
+"""How much a machine's clock may differ from the database's before the order of entries is set right."""
 PERFORM = "perform"
 FIRE = "fire"
 ANY_ROLE = "-"
 """The partition of entries that name no role."""
-INSIDES = ("start_queued_workflows", "get_workflow_statuses", "reenqueue_for_recovery", "run_migrations")
+INSIDES = (
+    "init_workflows",
+    "start_queued_workflows",
+    "get_workflow_statuses",
+    "update_workflow_outcome",
+    "reenqueue_for_recovery",
+    "run_migrations",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +128,21 @@ class Ledger:
 
     def enter(self, entries: Sequence[QueueEntry]) -> None:
         """Make entries durable, all or none; one whose key is there already changes nothing."""
-        with self.database.writing() as connection:
-            for entry in entries:
-                self._client.enqueue_in_transaction(
-                    connection,
-                    {
-                        "workflow_name": PERFORM,
-                        "queue_name": QUEUE,
-                        "workflow_id": entry.key,
-                        "app_version": FORMAT,
-                        "priority": entry.priority,
-                        "queue_partition_key": entry.role or ANY_ROLE,
-                    },
-                    *arguments(entry),
-                )
+        statuses = [self._client._build_enqueue_status(_options(entry), *arguments(entry))[1] for entry in entries]
+        with self._translated():
+            entered = self._client._sys_db.init_workflows(statuses)
+        self._set_right(entered)
+
+    def _set_right(self, keys: Collection[str]) -> None:
+        """Give new entries their turn by the database's clock, where ours differs: DBOS takes ours."""
+        ((now,),) = self.database.rows("SELECT {now}")
+        ahead = time.time() - float(now)
+        if keys and abs(ahead) > CLOCK_SECONDS:
+            self.database.rows(
+                "UPDATE {prefix}workflow_status SET created_at = created_at - :ahead WHERE workflow_uuid IN :keys",
+                ahead=int(1000 * ahead),
+                keys=list(keys),
+            )
 
     def cancel(self, key: str) -> None:
         """Mark an entry cancelled, unless it has ended. One that is not there is no error."""
@@ -223,3 +233,14 @@ class Ledger:
 def arguments(entry: QueueEntry) -> tuple[str, int, str, int]:
     """Return an entry as it is stored. Another form needs another FORMAT."""
     return (entry.agent_id, entry.attempt, entry.role, entry.priority)
+
+
+def _options(entry: QueueEntry) -> dict[str, Any]:
+    return {
+        "workflow_name": PERFORM,
+        "queue_name": QUEUE,
+        "workflow_id": entry.key,
+        "app_version": FORMAT,
+        "priority": entry.priority,
+        "queue_partition_key": entry.role or ANY_ROLE,
+    }

@@ -214,8 +214,8 @@ class QueueWorker:
     def close(self) -> None:
         """Stop looking. What was left at work belongs to this life until it is taken over; else nothing remains."""
         self.drain()
-        self._wake()
         self._stop.set()
+        self._bell.ring()
         for thread in self._threads:
             thread.join(timeout=JOIN_SECONDS)
         if self._leaves_something():

@@ -1,0 +1,91 @@
+"""A worker with a trivial performer: what it does is a line in a file. Tests start it as a process of its own.
+
+An agent whose id begins with `wait` waits until a file named `gate` lies beside the ledger; with `trouble` its machine
+is in trouble; with `nap` it takes a moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from components import config as configuration
+from components import queue_engine
+from components.errors import Draining, TaskTaken
+from components.ports import QueueEntry
+from components.schedule_kind import Schedule
+
+
+class LedgerPerformer:
+    """Notes the beginning and the end of each entry; one whose end is noted is not performed again."""
+
+    def __init__(self, ledger: Path, name: str) -> None:
+        self.ledger = ledger
+        self.gate = ledger.with_name("gate")
+        self.name = name
+
+    def note(self, event: str, agent_id: str, attempt: int) -> None:
+        line = f"{event} {agent_id} {attempt} {self.name} {os.getpid()} {time.monotonic():.6f}\n"
+        fd = os.open(self.ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(fd, line.encode())
+        os.close(fd)
+
+    def perform(self, entry: QueueEntry, is_cancelled: Callable[[], bool]) -> None:
+        marker = f"end {entry.agent_id} "
+        if self.ledger.exists() and any(line.startswith(marker) for line in self.ledger.read_text().splitlines()):
+            return None
+        self.note("start", entry.agent_id, entry.attempt)
+        if entry.agent_id.startswith("trouble") and self.name == "sick":
+            raise OSError("the disk of this machine is full")
+        if entry.agent_id.startswith("nap"):
+            time.sleep(0.03)
+        try:
+            while entry.agent_id.startswith("wait") and not self.gate.exists():
+                if is_cancelled():
+                    return self.note("cancelled", entry.agent_id, entry.attempt)
+                time.sleep(0.02)
+        except (Draining, TaskTaken) as error:
+            self.note(type(error).__name__, entry.agent_id, entry.attempt)
+            raise
+        return self.note("end", entry.agent_id, entry.attempt)
+
+    def recur(self, schedule: Schedule, firing: str) -> Collection[QueueEntry]:
+        return [QueueEntry(f"{schedule.name}@{firing}", role=schedule.role)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("settings", type=json.loads)
+    words = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    loaded = configuration.load({"home": str(words.home), **words.settings}, {"HOME": str(words.home)})
+    name = words.settings.get("worker_name", "worker")
+    stop = threading.Event()
+    ask = {signal.SIGTERM: "leave", signal.SIGINT: "hand_over"}
+    asked: list[str] = []
+    for number in ask:
+        signal.signal(number, lambda one, _: (asked.append(ask[signal.Signals(one)]), stop.set()))
+    performer = LedgerPerformer(words.ledger, name)
+    with queue_engine.opened(loaded.config, performer, say=lambda text: print(text, flush=True), stop=stop) as queue:
+        print("ready", flush=True)
+        while not stop.wait(0.2):
+            pass
+        assert queue.worker is not None
+        getattr(queue.worker, asked[0])()
+    print("gone", flush=True)
+
+
+if __name__ == "__main__":
+    main()
