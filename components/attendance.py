@@ -87,7 +87,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     if record is None or not record.clean:
         process.clear(run)
     listener = _hear_all(run, tools)
-    result = _shown(listener.result(record), tools)
+    result = _shown(listener.result(_as_ended(run, record)), tools)
     used = _used(run, held, listener, result, tools)
     verdict = replace(_verdict(run, record, result, tools), cost_usd=used.cost_usd)
     receipt = {
@@ -112,6 +112,14 @@ def _hear_all(run: RunDirectory, tools: Tools) -> Listener:
             raise Draining(f"run {run.name} is over; the next start judges it")
     hearing.finish()
     return hearing.listener
+
+
+def _as_ended(run: RunDirectory, record: ExitRecord | None) -> ExitRecord | None:
+    """Return the record as of an end by itself, where the agent was stopped only for staying after its result."""
+    order = stop_order.of(run)
+    if record is None or order is None or order.reason is not None:
+        return record
+    return replace(record, exit_code=0, signal=None, why=None)
 
 
 def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult | None, tools: Tools) -> Verdict:

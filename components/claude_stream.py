@@ -34,7 +34,7 @@ class ClaudeListener:
         self._messages = self._turns = self._tool_calls = 0
         self._open: dict[str, tuple[str, str]] = {}
         self._background: tuple[str, ...] = ()
-        self._has_begun = False
+        self._has_begun = self._was_cut = False
         self._answer = self._answer_model = self._model = self._unread = b""
         self._asker = self._session_id = self._error = self._last_text = ""
         self._price = claude_prices.price("")
@@ -68,6 +68,10 @@ class ClaudeListener:
         if len(line) > ENVELOPE_BYTES:
             self._estimated_usd += (len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * claude_prices.OUTPUT * self._price
 
+    def _is_awaited(self) -> bool:
+        """Was there work in the background when it was last heard of? A CLI that is stopped ends that, and says so."""
+        return bool(self._background) or self._was_cut
+
     def _hear_other(self, line: bytes) -> None:
         """Take a line that is no answer of the usual form."""
         kind, subtype, message = claude_messages.look(line)
@@ -89,7 +93,7 @@ class ClaudeListener:
             cost_usd=self._results.used.cost_usd + self._estimated_usd,
             last_text=self._said_last(),
             session_id=self._session_id,
-            has_result=self._results.last is not None and not self._has_begun and not self._background,
+            has_result=self._results.last is not None and not self._has_begun,
         )
 
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
@@ -109,7 +113,7 @@ class ClaudeListener:
             cost_usd=told.cost_usd + self._estimated_usd,
             error=self._error,
             wait_until=self._wait_until,
-            is_unfinished=self._has_begun or (bool(self._background) and not _ended_by_itself(exit_record)),
+            is_unfinished=self._has_begun or (self._is_awaited() and not _ended_by_itself(exit_record)),
         )
 
     def _hear_answer(self, line: bytes, subtype: bytes, message: Message) -> None:
@@ -176,7 +180,7 @@ class ClaudeListener:
             return  # torn, so it was not told; or of a session that did not begin here
         self._results.add(message)
         self._session_id = name(message.get("session_id")) or self._session_id
-        self._estimated_usd, self._has_begun = 0.0, False
+        self._estimated_usd, self._has_begun, self._was_cut = 0.0, False, False
         self._open.clear()
 
     def _hear_system(self, line: bytes, subtype: bytes, message: Message) -> None:
@@ -187,6 +191,9 @@ class ClaudeListener:
             self._model = name(message.get("model")).encode() or self._model
         elif subtype == b"permission_denied":
             self._results.deny(name((message or claude_messages.parse(line)).get("tool_name")))
+        elif subtype == b"task_updated":
+            patch = mapping((message or claude_messages.parse(line)).get("patch"))
+            self._was_cut = self._was_cut or patch.get("status") == "killed"
         elif subtype == b"background_tasks_changed":
             tasks = mappings((message or claude_messages.parse(line)).get("tasks"))
             self._background = tuple(name(task.get("task_type")) or "task" for task in tasks[:OPEN_TOOLS])

@@ -74,6 +74,7 @@ class Config:
     claude_timeout: float
     silence_timeout: float
     tool_timeout: float
+    after_result: float
     grace: float
     cancel_grace: float
     leash: float

@@ -44,7 +44,7 @@ class Overseer:
         self._gauges = tuple(gauge.gauges(run, held, tools))
         self._silence = Silence(time.monotonic())
         self._warned = set[str]()
-        periods = (tools.config.silence_timeout, tools.config.tool_timeout, self._linger)
+        periods = (tools.config.silence_timeout, tools.config.tool_timeout, tools.config.after_result, self._linger)
         self._rest = max(SHORTEST_LOOK_SECONDS, min(LOOK_SECONDS, min(periods) / LOOKS_PER_PERIOD))
         self._due = time.monotonic()
         self._is_over = False
@@ -114,15 +114,18 @@ class Overseer:
         record = transcript.find(told.session_id or self._held.session_id, self._tools.environment)
         finding = self._silence.examine(situation, vital_signs.signs(self._run, record, self._hearing.unheard))
         if finding.is_dead:
-            return StopOrder(None if situation.has_result else Reason.STALLED, f"it was {finding.words}")
+            is_done = situation.has_result and not (situation.is_waiting and finding.is_at_work)
+            return StopOrder(None if is_done else Reason.STALLED, f"it was {finding.words}")
         if finding.words:
             self._tools.ui.info(f"Task {self._held.task.id}: its agent is {finding.words}")
         return None
 
     def _situation(self, told: Progress) -> Situation:
         config = self._tools.config
-        if told.has_result and not told.tool:
-            return stall.after_result(self._linger, config.tool_timeout)
+        if told.has_result and told.tool:
+            return stall.waiting(config.after_result, config.tool_timeout)
+        if told.has_result:
+            return stall.after_result(self._linger, config.after_result)
         return stall.between_messages(told.tool, config.silence_timeout, config.tool_timeout)
 
     def _warn_of_silence(self, situation: Situation, now: float) -> None:

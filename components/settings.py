@@ -206,6 +206,7 @@ LIMITS = (
         "How long an agent may show no sign of life between tool calls.",
     ),
     Setting("tool_timeout", SECONDS, 1800.0, "How long it may show none within one tool call."),
+    Setting("after_result", SECONDS, 120.0, "How long it may stay after its result while what it started is at work."),
     Setting("grace", SECONDS, 10.0, "What lies between asking an agent to end and killing it."),
     Setting("cancel_grace", SECONDS, 5.0, "The same, where a person cancels it."),
     Setting("leash", SECONDS, 3600.0, "How long an agent may work on when no runner looks after it."),

@@ -31,20 +31,28 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What an agent is silent in, and how long it may be: `period` seconds, and `cap` with signs of life."""
+    """What an agent is silent in, and how long it may be: `period` seconds, and `cap` with signs of life.
+
+    `is_waiting` says that it has told its result and waits for commands in the background, which may bring it to more.
+    """
 
     words: str
     setting: str
     period: float
     cap: float
     has_result: bool = False
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a closer look has found, for people; nothing where there is nothing to tell yet."""
+    """What a closer look has found, for people; nothing where there is nothing to tell yet.
+
+    `is_at_work` says that it shows signs of life, and has had all its time.
+    """
 
     is_dead: bool = False
+    is_at_work: bool = False
     words: str = ""
 
 
@@ -55,13 +63,23 @@ def between_messages(tool: str, silence_timeout: float, tool_timeout: float) -> 
     return Situation("between tool calls", "silence_timeout", silence_timeout, MOST_PERIODS * silence_timeout)
 
 
-def after_result(linger: float, tool_timeout: float) -> Situation:
-    """Return the situation of an agent that has told its result: what it left at work has the time of a tool call."""
-    return Situation("after its result", "tool_timeout", linger, tool_timeout, has_result=True)
+def after_result(linger: float, longest: float) -> Situation:
+    """Return the situation of an agent that has told its result: it stays no longer, whatever it left at work."""
+    return Situation("after its result", "after_result", min(linger, longest), longest, has_result=True)
 
 
-def life(before: Signs, after: Signs, *, has_result: bool) -> list[str]:
+def waiting(longest: float, tool_timeout: float) -> Situation:
+    """Return the situation of one that has told its result and waits for commands in the background.
+
+    One that works has the time of a tool call. One that does nothing, such as a server, is not waited for so long.
+    """
+    words = "after its result, with commands in the background"
+    return Situation(words, "after_result", longest, tool_timeout, has_result=True, is_waiting=True)
+
+
+def life(before: Signs, after: Signs, situation: Situation) -> list[str]:
     """Return what moved between two looks, in words; of an agent that has told its result only what it started."""
+    has_result = situation.has_result
     trace = max(IDLE_SECONDS, IDLE_SHARE * (after.at - before.at))
     used = after.children_cpu - before.children_cpu
     used += 0.0 if has_result else after.agent_cpu - before.agent_cpu
@@ -71,7 +89,9 @@ def life(before: Signs, after: Signs, *, has_result: bool) -> list[str]:
         f"it started {started} processes": started > 0,
         "its transcript grew": after.transcript > before.transcript,
         "it prints a long line": after.unheard > before.unheard,
-        f"commands of its own are at work ({after.background} processes)": has_result and after.background > 0,
+        f"commands of its own are at work ({after.background} processes)": has_result
+        and not situation.is_waiting
+        and after.background > 0,
     }
     return [words for words, is_seen in signs.items() if is_seen]
 
@@ -112,10 +132,11 @@ class Silence:
             return Finding()
         lasts = self.lasts(signs.at)
         said = f"silent {situation.words} for {lasts:.1f} s ({situation.setting})"
-        alive = life(before, signs, has_result=situation.has_result)
+        alive = life(before, signs, situation)
         if not alive:
             looked = f"neither its {len(signs.processes)} processes nor its transcript or output moved"
             return Finding(is_dead=True, words=f"{said}; in the last {signs.at - before.at:.1f} s {looked}")
         if lasts >= situation.cap:
-            return Finding(is_dead=True, words=f"{said}, which is too long though {', '.join(alive)}")
+            words = f"{said}, which is too long though {', '.join(alive)}"
+            return Finding(is_dead=True, is_at_work=True, words=words)
         return Finding(words=f"{said}, but {', '.join(alive)}: it is given more time")

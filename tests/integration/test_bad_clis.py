@@ -187,6 +187,27 @@ def test_a_cli_that_hangs_after_its_result_is_ended_and_its_work_is_done(play: P
     assert "after its result" in end.said
 
 
+BACKGROUND = "cli.say(type='system', subtype='background_tasks_changed', tasks=[{'task_type': 'local_bash'}])\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), [("sleep 600", "succeeded"), ("while :; do :; done", "stalled")], ids=["idle", "at work"]
+)
+def test_a_result_counts_when_only_what_does_nothing_is_left_in_the_background(
+    play: Play, command: str, reason: str
+) -> None:
+    end = play(
+        f"cli.begin()\ncli.work()\n{BACKGROUND}cli.end()\n"
+        f"subprocess.run({command!r}, shell=True, start_new_session=True)",
+        HEADLESS_PM_AFTER_RESULT="1",
+        HEADLESS_PM_TOOL_TIMEOUT="2",
+        HEADLESS_PM_GRACE="1",
+    )
+
+    assert (end.reason, end.status) == (reason, "dev_done" if reason == "succeeded" else "pending"), end.said
+    assert "with commands in the background" in end.said
+
+
 def test_a_cli_that_hangs_without_a_word_is_ended_as_stalled(play: Play) -> None:
     end = play("time.sleep(600)", HEADLESS_PM_SILENCE_TIMEOUT="1", HEADLESS_PM_GRACE="1")
 

@@ -143,7 +143,7 @@ tell(messages=2, text='The tests have run', is_error=False)
     assert (verdict.reason, verdict.detail) == (Reason.SUCCEEDED, "the agent finished the task: The tests have run")
 
 
-def test_a_command_after_the_result_that_never_ends_has_the_time_of_a_tool_call(
+def test_a_command_after_the_result_that_never_ends_has_a_time_of_its_own(
     bench: Bench, brief_linger: None, tmp_path: Path
 ) -> None:
     verdict = bench.see_through(
@@ -151,12 +151,39 @@ def test_a_command_after_the_result_that_never_ends_has_the_time_of_a_tool_call(
 tell(messages=1, has_result=True, text='The server runs', is_error=False)
 subprocess.run(["sleep", "600"], start_new_session=True)
 """,
-        tool_timeout=2,
+        after_result=2,
     )
 
     assert verdict.reason is Reason.SUCCEEDED
     assert 1.9 < verdict.seconds < 12
+    assert "(after_result), which is too long" in bench.said.getvalue()
     assert nobody_lives(tmp_path)
+
+
+WAITS = "tell(messages=1, has_result=True, tool='local_bash', text='The server runs', is_error=False)\n"
+
+
+def test_a_server_in_the_background_that_does_nothing_is_not_waited_for_as_a_tool_is(bench: Bench) -> None:
+    """The CLI waits for it for 10 minutes: a task whose work is done was ended for its time, and counted as failed."""
+    verdict = bench.see_through(
+        WAITS + "subprocess.run(['sleep', '600'], start_new_session=True)", after_result=1, tool_timeout=30
+    )
+
+    assert verdict.reason is Reason.SUCCEEDED
+    assert 0.9 < verdict.seconds < 12
+
+
+def test_a_command_in_the_background_that_works_is_waited_for(bench: Bench) -> None:
+    verdict = bench.see_through(
+        f"""{WAITS}
+work = "import time\\nwhile time.process_time() < 2: pass"
+subprocess.run([sys.executable, '-c', work], start_new_session=True)
+tell(messages=2, tool='', text='The tests have run', is_error=False)
+""",
+        after_result=0.5,
+    )
+
+    assert verdict.detail == "the agent finished the task: The tests have run"
 
 
 def test_memory_is_that_of_the_whole_tree(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 from components import claude_prices, policy
 from components.claude_stream import ClaudeListener
 from components.limit_words import ends_at
-from components.model import AgentResult, Usage
+from components.model import AgentResult, ExitRecord, Usage
 from components.states import Reason
 
 NOON = 1795262400.0  # 2026-11-21 12:00 UTC
@@ -121,10 +121,28 @@ def test_a_result_after_which_more_began_is_unfinished(begun: bytes) -> None:
 def test_a_result_that_is_told_while_a_command_runs_in_the_background_is_not_the_end() -> None:
     tasks = [{"task_id": "t", "task_type": "local_bash"}]
     listener = hear(init(), line(type="system", subtype="background_tasks_changed", tasks=tasks), told())
-    assert (listener.progress().has_result, listener.progress().tool) == (False, "local_bash")
+    assert (listener.progress().has_result, listener.progress().tool) == (True, "local_bash")
+    cut = listener.result(ExitRecord(exit_code=143, signal=None, why="stop"))
+    assert cut is not None
+    assert cut.is_unfinished
 
     listener.hear(line(type="system", subtype="background_tasks_changed", tasks=[]))
-    assert listener.progress().has_result
+    assert (listener.progress().has_result, listener.progress().tool) == (True, "")
+
+
+def test_a_command_that_the_cli_ended_as_it_was_stopped_was_still_waited_for() -> None:
+    """As the CLI prints it on SIGTERM; its result was taken for its last word, whatever it still waited for."""
+    tasks = [{"task_id": "t", "task_type": "local_bash"}]
+    killed = line(type="system", subtype="task_updated", task_id="t", patch={"status": "killed"})
+    listener = hear(
+        *(init(), line(type="system", subtype="background_tasks_changed", tasks=tasks), told(), killed),
+        line(type="system", subtype="background_tasks_changed", tasks=[]),
+    )
+
+    ends = [listener.result(ExitRecord(exit_code=143, signal=None, why=why)) for why in ("timeout", None)]
+    by_itself = listener.result(ExitRecord(exit_code=0, signal=None))
+
+    assert [end is not None and end.is_unfinished for end in (*ends, by_itself)] == [True, True, False]
 
 
 def test_several_results_of_one_run_are_added_up() -> None:

@@ -124,7 +124,7 @@ def test_after_its_result_an_agent_lingers_briefly_unless_its_commands_are_at_wo
     assert alone[-1].is_dead
     assert [found.is_dead for found in waited] == [False, False, False, True]
     last = next(found for found in endless if found.is_dead)
-    assert "after its result for 600.0 s (tool_timeout), which is too long" in last.words
+    assert "after its result for 600.0 s (after_result), which is too long" in last.words
 
 
 def test_after_its_result_the_agent_s_own_cpu_time_is_no_work() -> None:
@@ -132,3 +132,17 @@ def test_after_its_result_the_agent_s_own_cpu_time_is_no_work() -> None:
 
     assert history(Silence(0.0), situation, [ALONE, replace(ALONE, agent_cpu=20.0)])[1].is_dead
     assert not history(Silence(0.0), situation, [ALONE, replace(ALONE, children_cpu=20.0)])[1].is_dead
+
+
+def test_who_waits_for_commands_in_the_background_has_the_time_of_a_tool_while_they_work() -> None:
+    situation = stall.waiting(120.0, 600.0)
+    server = replace(ALONE, background=2)
+    working = [replace(server, children_cpu=50.0 * number) for number in range(30)]
+
+    idle = history(Silence(0.0), situation, [server, server])
+    busy = next(found for found in history(Silence(0.0), situation, working) if found.is_dead)
+
+    assert (idle[-1].is_dead, idle[-1].is_at_work) == (True, False)
+    assert "with commands in the background for 120.0 s (after_result)" in idle[-1].words
+    assert busy.is_at_work
+    assert "for 600.0 s" in busy.words
