@@ -25,6 +25,7 @@ def adopt(core: Core, claim: str) -> bool:
     pid = background.start(core.home, claim, sys.maxsize, core.environ)
     if pid:
         core.children.add(pid)
+        core.meters.replaced()
         logger.warning("execution %s had lost its runner; it has a new one (pid %s)", claim[:8], pid)
     return True
 

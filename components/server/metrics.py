@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from components import overview
@@ -25,6 +25,10 @@ TOKENS = ("input", "output", "cache_read", "cache_write")
 OUTCOMES = "SELECT door, status, reason, count(*) FROM executions GROUP BY door, status, reason"
 DURATIONS = """SELECT role, status, count(*), sum(seconds) FROM executions
 WHERE status IN ('succeeded', 'failed', 'cancelled') GROUP BY role, status"""
+DURATION_BUCKETS = (60, 300, 900, 1800, 3600, 7200, 14400)
+"""Seconds: from a quick answer to the longest that most people let an agent work."""
+SPREAD = f"""SELECT {", ".join(f"sum(CASE WHEN seconds <= {limit} THEN 1 ELSE 0 END)" for limit in DURATION_BUCKETS)},
+count(*), sum(seconds) FROM executions WHERE status IN ('succeeded', 'failed', 'cancelled')"""  # noqa: S608
 ATTEMPTS = "SELECT coalesce(sum(attempt - 1), 0) FROM executions"
 ADOPTED = "SELECT count(*) FROM transitions WHERE before = 'interrupted'"
 OLDEST = "SELECT min(created_at) FROM executions WHERE status = 'pending'"
@@ -40,6 +44,11 @@ class Meters:
     def __init__(self, home: Path, reader: StoreReader, *, has_api: bool = True) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(Readings(home, reader))
+        self._replaced = Counter(
+            "agent_runner_runners_replaced",
+            "Runners started for executions that had lost theirs.",
+            registry=self.registry if has_api else None,
+        )
         self._latency = (
             Histogram(
                 "agent_runner_request_seconds",
@@ -51,6 +60,10 @@ class Meters:
             if has_api
             else None
         )
+
+    def replaced(self) -> None:
+        """Count a runner that was started for an execution which had lost its own."""
+        self._replaced.inc()
 
     def took(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -123,10 +136,20 @@ class Readings(Collector):
             ended.add_metric([role, status], count)
         yield took
         yield ended
+        yield self._spread()
         yield _counter("agent_runner_restarts", "Attempts after the first.", self._ask(ATTEMPTS)[0][0])
         yield _counter(
             "agent_runner_adopted", "Executions taken up again after an interruption.", self._ask(ADOPTED)[0][0]
         )
+
+    def _spread(self) -> Metric:
+        """Return how long agents have worked, as a histogram."""
+        *counts, total, seconds = self._ask(SPREAD)[0]
+        spread = HistogramMetricFamily("agent_runner_execution_seconds", "How long the agents of an execution worked.")
+        limits = [f"{limit}.0" for limit in DURATION_BUCKETS]
+        buckets = [(limit, float(count or 0)) for limit, count in zip(limits, counts, strict=True)]
+        spread.add_metric([], [*buckets, ("+Inf", float(total))], float(seconds or 0.0))
+        return spread
 
     def _queue(self) -> Iterator[Metric]:
         board = GaugeMetricFamily("agent_runner_board_tasks", "Tasks of the board.", labels=["status"])

@@ -120,6 +120,9 @@ def test_an_order_whose_runner_is_killed_gets_another_while_the_service_runs(ser
         (server.directory / "gate").touch()
         listener.join(LONG)
 
+        told = api.get("/metrics").text
+
+    assert "agent_runner_runners_replaced_total 1.0" in told
     assert len(listener.exits) == listener.connections == 1
     assert listener.exits[0]["reason"] == "succeeded"
     assert listener.heard.endswith(b"the end\n")
