@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ SYNTHETIC = "<synthetic>"
 HEARTBEATS = frozenset({b"tool_progress", b"keep_alive", b"control_request", b"control_response"})
 HEARTBEATS_OF_THE_SYSTEM = frozenset({b"api_retry", b"status", b"heartbeat", b"keep_alive", b"ui_invalidate"})
 """Messages that prove no more than that the CLI's process lives."""
+RETRY_AFTER = re.compile(rb'\s+"retry-after": "(\d{1,7})",?\s*')
+"""A header of an answer, as the CLI prints it where it was asked to print them."""
+RATE_LIMITED = 429
 OPEN_TOOLS = 256
 """Of more tool calls without a result the oldest are forgotten."""
 LAST_TEXT = 2000
@@ -36,7 +40,7 @@ class ClaudeListener:
         self._background: tuple[str, ...] = ()
         self._has_begun = self._was_cut = False
         self._answer = self._answer_model = self._model = self._unread = b""
-        self._asker = self._session_id = self._error = self._last_text = ""
+        self._asker = self._session_id = self._error = self._last_text = self._retry_after = ""
         self._price = claude_prices.price("")
         self._estimated_usd = 0.0
         self._wait_until = 0.0
@@ -68,6 +72,10 @@ class ClaudeListener:
         if len(line) > ENVELOPE_BYTES:
             self._estimated_usd += (len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * claude_prices.OUTPUT * self._price
 
+    def _when_again(self, told: AgentResult) -> str:
+        limited = told.is_error and told.api_error_status == RATE_LIMITED
+        return f" (retry after {self._retry_after} s)" if limited and self._retry_after else ""
+
     def _is_awaited(self) -> bool:
         """Was there work in the background when it was last heard of? A CLI that is stopped ends that, and says so."""
         return bool(self._background) or self._was_cut
@@ -75,6 +83,8 @@ class ClaudeListener:
     def _hear_other(self, line: bytes) -> None:
         """Take a line that is no answer of the usual form."""
         kind, subtype, message = claude_messages.look(line)
+        if not kind and (after := RETRY_AFTER.fullmatch(line)):
+            self._retry_after = after[1].decode()
         if not kind or kind in HEARTBEATS or subtype in HEARTBEATS_OF_THE_SYSTEM:
             return
         self._messages += 1
@@ -107,6 +117,7 @@ class ClaudeListener:
             return None
         return replace(
             told,
+            text=told.text + self._when_again(told),
             model=told.model or self._model.decode(),
             session_id=told.session_id or self._session_id,
             tool_calls=self._tool_calls,

@@ -23,7 +23,7 @@ from components import (
 )
 from components.errors import Draining, GitFailed, NotFound
 from components.model import AgentRun, Held, Workspace
-from components.ports import KnowsGroups
+from components.ports import KnowsGroups, KnowsParents
 from components.run_directory import JOURNAL, TRANSCRIPT_BEFORE, Limits, RunDirectory, RunState
 from components.signals import Intent
 from components.states import Phase, Role
@@ -98,6 +98,7 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
         resuming=resume,
         earlier=left.text,
         reason=left.reason,
+        parents=tools.source.parents(held.task) if isinstance(tools.source, KnowsParents) else (),
         groups=tools.source.groups(held.task) if isinstance(tools.source, KnowsGroups) else ("", ""),
     )
     return AgentRun(
@@ -119,6 +120,7 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
         settings=str(config.claude_settings or ""),
         trust_repository=config.trust_repository,
         append_system_prompt=config.append_system_prompt,
+        was_limited=held.waits > 0,
     )
 
 

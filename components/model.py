@@ -47,7 +47,10 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class AgentRun:
-    """What one attempt asks of an agent: the input of an executor. Times in seconds, money in USD."""
+    """What one attempt asks of an agent: the input of an executor. Times in seconds, money in USD.
+
+    `was_limited` says that the attempt before ended at a limit of the account.
+    """
 
     prompt: str
     directory: Path
@@ -67,6 +70,7 @@ class AgentRun:
     settings: str = ""
     trust_repository: bool = False
     append_system_prompt: str = ""
+    was_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

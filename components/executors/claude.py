@@ -13,6 +13,11 @@ API_RETRIES = 4
 API_TIMEOUT_SECONDS = 300.0
 
 
+TALKATIVE = {"ANTHROPIC_LOG": "debug"}
+"""Has the CLI print the headers of what it is answered, keys left out. To the owner of a key it tells in no other way
+how long a limit lasts; as it makes 3 kB of noise a request, it is asked to only where the attempt before met one."""
+
+
 class ClaudeExecutor:
     """Speaks to `claude -p`. The prompt goes in by standard input: nothing of a task is ever an argument."""
 
@@ -42,7 +47,7 @@ class ClaudeExecutor:
         for directory in run.extra_directories:
             argv += _given("--add-dir", directory)
         argv += _given("--append-system-prompt", run.append_system_prompt)
-        return Command(argv=tuple(argv), stdin=run.prompt, env=self._env)
+        return Command(argv=tuple(argv), stdin=run.prompt, env=self._env | (TALKATIVE if run.was_limited else {}))
 
     def listener(self) -> ClaudeListener:
         """Return somebody who understands the CLI's messages."""

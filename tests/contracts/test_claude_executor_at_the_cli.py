@@ -60,6 +60,20 @@ def test_an_interrupt_ends_with_0_and_is_no_success(asked: AgentRun, claude: Exe
     assert policy.judge(ended.record, ended.result).reason is Reason.AGENT_FAILED
 
 
+def test_how_long_a_limit_lasts_is_told_to_the_owner_of_a_key_who_has_met_it_before(
+    asked: AgentRun, claude: Executor, tmp_path: Path
+) -> None:
+    with scripted({"fault": {"name": "429", "retry_after": 3600}}) as model:
+        first = dialects.ran(claude, asked, claude_env(model.url, tmp_path), tmp_path / "runs")
+        again = replace(asked, session_id=str(uuid.uuid4()), was_limited=True)
+        second = dialects.ran(claude, again, claude_env(model.url, tmp_path), tmp_path / "runs")
+
+    assert first.result is not None
+    assert second.result is not None
+    assert (ends_at(first.result.text, 1000.0), ends_at(second.result.text, 1000.0)) == (0.0, 4600.0)
+    assert policy.judge(second.record, second.result).reason is Reason.RATE_LIMITED
+
+
 def test_what_was_refused_is_told_although_the_run_succeeded(asked: AgentRun, claude: Executor, tmp_path: Path) -> None:
     strict = replace(asked, permission_mode="dontAsk", allowed_tools=("Read",))
     with scripted({"Write": {"file_path": "{cwd}/a", "content": "a"}}, "I could not.") as model:

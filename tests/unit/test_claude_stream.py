@@ -197,6 +197,18 @@ def test_the_time_when_a_limit_ends_is_told_in_seconds_or_milliseconds(at: float
     assert found.wait_until == NOON + 3600
 
 
+def test_a_header_that_tells_when_to_come_again_is_said_with_the_limit() -> None:
+    """As the CLI prints it with ANTHROPIC_LOG=debug; in its messages there is nothing of it."""
+    header = b'    "retry-after": "3600",'
+    limit = told("API Error: Request rejected (429)", is_error=True, api_error_status=429)
+
+    limited, done = result(init(), header, limit), result(init(), header, told())
+    quoted = result(init(), answer(1, says('\n "retry-after": "60",\n')), limit)
+
+    assert ends_at(limited.text, NOON) == NOON + 3600
+    assert (done.text, quoted.text) == ("Done.", "API Error: Request rejected (429)")
+
+
 def test_a_warning_of_a_limit_is_no_limit() -> None:
     near = {"status": "allowed_warning", "resetsAt": int(NOON)}
 
