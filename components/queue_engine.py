@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from components import __version__, doorbell
 from components.config import Config
 from components.errors import StoreUnavailable
-from components.ports import Performer, QueueEntry
+from components.ports import AgentQueue, Performer, QueueEntry
 from components.queue_claims import Claims
 from components.queue_database import QueueDatabase, WorkerRow, url_of
 from components.queue_ledger import ANY_ROLE, Ledger
@@ -29,12 +30,15 @@ LEAVE_SECONDS = 5.0
 
 
 class DbosQueue:
-    """An AgentQueue. Closed by whoever opened it. Every method raises StoreUnavailable while the database is away."""
+    """An AgentQueue; `worker` is this process's own, if it has one. Closed by whoever opened it.
 
-    def __init__(self, home: Path, ledger: Ledger, worker: QueueWorker | None = None) -> None:
+    Every method raises StoreUnavailable while the database is away.
+    """
+
+    def __init__(self, home: Path, ledger: Ledger) -> None:
         self._home = home
         self._ledger = ledger
-        self.worker = worker
+        self.worker: QueueWorker | None = None
 
     def enqueue(self, entries: Collection[QueueEntry]) -> None:
         """Make entries durable, all or none, and wake workers on this machine; one told before changes nothing."""
@@ -84,44 +88,42 @@ def terms_of(config: Config) -> Terms:
 @contextlib.contextmanager
 def opened(
     config: Config,
-    performer: Performer | None = None,
+    make_performer: Callable[[AgentQueue], Performer] | None = None,
     *,
     say: Callable[[str], None] = logger.warning,
-    stop: threading.Event | None = None,
+    rest: Callable[[float], bool] | None = None,
 ) -> Iterator[DbosQueue]:
     """The queue, and with a performer a worker at it, as long as it is open.
 
-    With a performer an absent database is waited for: `say` is told once, and `stop` ends the wait by StoreUnavailable.
-    At the end the worker leaves, and what it has at work goes on for the next start, unless it was drained before.
+    A worker waits for an absent database: `say` is told once, and `rest` waits some seconds and tells whether to give
+    up. At the end the worker leaves, and what it has at work goes on for the next start, unless it was drained before.
     Raises ConfigError where DBOS is missing or the database refuses us, AgentIdInUse where the name is taken, and
-    without a performer StoreUnavailable.
+    StoreUnavailable where nobody waits for the database any more.
     """
     with contextlib.closing(QueueDatabase(url_of(config), 2 + config.worker_concurrency // 8)) as database:
-        if performer is None:
-            _require(database)
-            with contextlib.closing(Ledger(database)) as ledger:
-                ledger.make_tables()
-                yield DbosQueue(config.home, ledger)
-            return
-        _await(database, say, stop or threading.Event())
-        with _working(config, database, performer) as queue:
-            yield queue
+        _await(database, say, (rest or threading.Event().wait) if make_performer else lambda _: True)
+        with contextlib.closing(Ledger(database)) as ledger:
+            ledger.make_tables()
+            queue = DbosQueue(config.home, ledger)
+            if make_performer is None:
+                yield queue
+            else:
+                with _working(config, database, queue, make_performer(queue)):
+                    yield queue
 
 
 @contextlib.contextmanager
-def _working(config: Config, database: QueueDatabase, performer: Performer) -> Iterator[DbosQueue]:
-    worker = QueueWorker(config.home, database, performer, terms_of(config), __version__)
-    schedules = Schedules(config.schedules, performer)
+def _working(config: Config, database: QueueDatabase, queue: DbosQueue, performer: Performer) -> Iterator[None]:
+    schedules = Schedules(config.schedules, performer, queue)
+    queue.worker = worker = QueueWorker(config.home, database, performer, terms_of(config), __version__)
+    worker.sign_in()
     with contextlib.closing(Claims(database, worker.life, worker.perform, schedules.fire)) as claims:
-        claims.make_tables()
-        worker.sign_in()
-        queue = DbosQueue(config.home, claims, worker)
-        schedules.queue = queue
-        claims.launch()
-        schedules.apply(claims)
-        worker.start(claims)
+        worker.claims = claims
         try:
-            yield queue
+            claims.launch()
+            schedules.apply(claims)
+            worker.start()
+            yield
         finally:
             if not worker.is_idle:
                 worker.leave()
@@ -130,25 +132,21 @@ def _working(config: Config, database: QueueDatabase, performer: Performer) -> I
 
 
 def _let_go(worker: QueueWorker) -> None:
-    waited = threading.Event()
-    for _ in range(int(LEAVE_SECONDS / 0.05)):
-        if worker.is_idle:
-            return
-        waited.wait(0.05)
+    """Wait a moment for those who perform."""
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while not worker.is_idle and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
 
 
-def _require(database: QueueDatabase) -> None:
-    if not database.is_there():
-        raise StoreUnavailable(f"the queue's database {database.shown} does not answer; start it, or correct `queue`")
-
-
-def _await(database: QueueDatabase, say: Callable[[str], None], stop: threading.Event) -> None:
+def _await(database: QueueDatabase, say: Callable[[str], None], rest: Callable[[float], bool]) -> None:
     is_told = False
     while not database.is_there():
+        absent = f"the queue's database {database.shown} does not answer"
+        if rest(0):
+            raise StoreUnavailable(f"{absent}; start it, or correct `queue`")
         if not is_told:
-            say(f"the queue's database {database.shown} does not answer; waiting for it")
-            is_told = True
-        if stop.wait(RETRY_SECONDS):
-            raise StoreUnavailable(f"the queue's database {database.shown} did not answer until the end")
+            say(f"{absent}; waiting for it")
+        is_told = True
+        rest(RETRY_SECONDS)
     if is_told:
         say("the queue's database is there")

@@ -45,7 +45,7 @@ class Terms:
 
 
 class QueueWorker:
-    """One worker, for one process. Sign in, let the claims launch, start; in the end drain, leave or hand over."""
+    """One worker, for one process. Sign in, give it its claims, start; in the end drain, leave or hand over."""
 
     def __init__(self, home: Path, database: QueueDatabase, performer: Performer, terms: Terms, version: str) -> None:
         self.terms = terms
@@ -61,7 +61,7 @@ class QueueWorker:
         self._is_draining = False
         self._outage_since = 0.0
         self._threads: list[threading.Thread] = []
-        self._claims: Claims
+        self.claims: Claims
         self._bell: Doorbell
 
     def sign_in(self) -> None:
@@ -78,10 +78,9 @@ class QueueWorker:
             return doorbell.is_alive(self._home, other.life)
         return other.age < self.terms.ttl
 
-    def start(self, claims: Claims) -> None:
+    def start(self) -> None:
         """Look for work until told to leave."""
-        self._claims = claims
-        liveness = Liveness(claims, self._home, self._row, self.terms.ttl, self.adopt)
+        liveness = Liveness(self.claims, self._home, self._row, self.terms.ttl, self.adopt)
         self._threads = [
             threading.Thread(target=self._run, name="queue-look", daemon=True),
             threading.Thread(target=liveness.run, args=(self._stop,), name="queue-liveness", daemon=True),
@@ -132,7 +131,7 @@ class QueueWorker:
             self._unbegun.remove(claim)
         without: list[str] = []
         while (free := self._free()) > 0:
-            roles = self._claims.waiting(free, [role or ANY_ROLE for role in self.terms.roles], without)
+            roles = self.claims.waiting(free, [role or ANY_ROLE for role in self.terms.roles], without)
             if not roles:
                 break
             for role, count in Counter(roles).items():
@@ -146,7 +145,7 @@ class QueueWorker:
         """See which entries were cancelled, and which are not ours any more."""
         keys = self._performing.keys()
         if keys:
-            self._performing.note(self._claims.states(keys), keys, self.life)
+            self._performing.note(self.claims.states(keys), keys, self.life)
 
     def _free(self) -> int:
         if self._is_draining or self._performing.is_ailing:
@@ -156,7 +155,7 @@ class QueueWorker:
     def _take(self, role: str, count: int) -> int:
         if count <= 0:
             return 0
-        claim = self._claims.claim(role, count, self.terms.limit, self.terms.role_limits.get(role))
+        claim = self.claims.claim(role, count, self.terms.limit, self.terms.role_limits.get(role))
         self._hold(claim)
         return len(claim.keys)
 
@@ -164,7 +163,7 @@ class QueueWorker:
         """Take over what a dead worker of this place had: its agents may be at work, so also beyond our limit."""
         if self._is_draining:
             raise StoreUnavailable("this worker takes nothing over any more")
-        claim = self._claims.adopt(life)
+        claim = self.claims.adopt(life)
         if claim.keys:
             logger.warning("a worker of this machine has died; taking over %s", ", ".join(claim.keys))
         self._hold(claim)
@@ -180,7 +179,7 @@ class QueueWorker:
 
     def _begin(self, claim: Claim) -> None:
         if claim.keys:
-            for key in set(claim.keys) - self._claims.begin(claim):
+            for key in set(claim.keys) - self.claims.begin(claim):
                 self._performing.drop(key)
 
     def _note_outage(self, error: StoreUnavailable) -> None:
@@ -189,7 +188,7 @@ class QueueWorker:
             logger.warning("%s; agents work on, and nothing new is taken until it is back", error)
 
     def _give_back(self, key: str) -> None:
-        self._claims.give_back(self.life, [key])
+        self.claims.give_back(self.life, [key])
 
     def _wake(self) -> None:
         if not self._stop.is_set():
@@ -226,9 +225,9 @@ class QueueWorker:
     def _leaves_something(self) -> bool:
         """Give back what was stopped; tell whether anything goes on without us."""
         try:
-            left = self._claims.in_hand(self.life)
+            left = self.claims.in_hand(self.life)
             if left and self._performing.is_handing_over and self.is_idle:
-                self._claims.give_back(self.life, left)
+                self.claims.give_back(self.life, left)
                 left = []
             if not left:
                 self._database.sign_out(self.life)

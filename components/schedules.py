@@ -35,7 +35,7 @@ class Recurring(Protocol):
 class Schedules:
     """The schedules of a worker's configuration. Those of the worker that came last are in force for all."""
 
-    def __init__(self, schedules: Mapping[str, Schedule], performer: Performer) -> None:
+    def __init__(self, schedules: Mapping[str, Schedule], performer: Performer, queue: AgentQueue) -> None:
         """Raises ConfigError for a cron expression that means nothing, and where the performer makes nothing recur."""
         if schedules and not isinstance(performer, Recurring):
             raise ConfigError("schedules: this worker performs nothing that recurs; take them out")
@@ -43,7 +43,7 @@ class Schedules:
             _check(name, one.cron)
         self._schedules = schedules
         self._performer = performer
-        self.queue: AgentQueue | None = None
+        self._queue = queue
 
     def apply(self, claims: Claims) -> None:
         """Bring the database's schedules in line with ours. A worker without any leaves all as they are."""
@@ -52,11 +52,11 @@ class Schedules:
 
     def fire(self, context: Mapping[str, str], firing: str) -> None:
         """Make what a schedule asks for now; it may be another worker's."""
-        if self.queue is None or not isinstance(self._performer, Recurring):
+        if not isinstance(self._performer, Recurring):
             raise ConfigError("this worker performs nothing that recurs")
         schedule = Schedule(**context)
         entries = self._performer.recur(schedule, firing)
-        self.queue.enqueue(entries)
+        self._queue.enqueue(entries)
         logger.info("schedule %s fired for %s: %d entries", schedule.name, firing, len(entries))
 
 

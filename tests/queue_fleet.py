@@ -63,7 +63,9 @@ class Fleet:
             )
         self.processes.append(process)
         if wait:
-            until(lambda: b"ready" in log.read_bytes()[before:] or process.poll() is not None, f"worker {name}", 30)
+            until(
+                lambda: b"is working" in log.read_bytes()[before:] or process.poll() is not None, f"worker {name}", 30
+            )
             assert process.poll() is None, self.said(name)
         return process
 

@@ -1,4 +1,4 @@
-"""A worker with a trivial performer: what it does is a line in a file. Tests start it as a process of its own.
+"""The command `worker` with a trivial performer, for tests: what it does is a line in a file.
 
 An agent whose id begins with `wait` waits until a file named `gate` lies beside the ledger; with `trouble` its machine
 is in trouble; with `nap` it takes a moment.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -20,10 +17,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from components import config as configuration
-from components import queue_engine
-from components.errors import Draining, TaskTaken
+from components.cli import exit_code
+from components.cli.run import terminal
+from components.cli.worker import work
+from components.errors import Draining, RunnerError, TaskTaken
 from components.ports import QueueEntry
 from components.schedule_kind import Schedule
+from components.signals import Signals
 
 
 class LedgerPerformer:
@@ -63,29 +63,22 @@ class LedgerPerformer:
         return [QueueEntry(f"{schedule.name}@{firing}", role=schedule.role)]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("ledger", type=Path)
     parser.add_argument("settings", type=json.loads)
     words = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    loaded = configuration.load({"home": str(words.home), **words.settings}, {"HOME": str(words.home)})
-    name = words.settings.get("worker_name", "worker")
-    stop = threading.Event()
-    ask = {signal.SIGTERM: "leave", signal.SIGINT: "hand_over"}
-    asked: list[str] = []
-    for number in ask:
-        signal.signal(number, lambda one, _: (asked.append(ask[signal.Signals(one)]), stop.set()))
-    performer = LedgerPerformer(words.ledger, name)
-    with queue_engine.opened(loaded.config, performer, say=lambda text: print(text, flush=True), stop=stop) as queue:
-        print("ready", flush=True)
-        while not stop.wait(0.2):
-            pass
-        assert queue.worker is not None
-        getattr(queue.worker, asked[0])()
-    print("gone", flush=True)
+    settings = {"home": str(words.home), "verbosity": 1, **words.settings}
+    config = configuration.load(settings, {"HOME": str(words.home)}).config
+    signals = Signals(config.on_term)
+    signals.install()
+    try:
+        return work(config, terminal(config), signals, lambda _: LedgerPerformer(words.ledger, config.worker_name))
+    except RunnerError as error:
+        print(error, flush=True)
+        return exit_code(error)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

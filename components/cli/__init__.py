@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "prompt": "Show what an agent would be told about a task.",
     "locks": "Show who holds what.",
     "serve": "Serve the API, live streams and the dashboard.",
+    "worker": "Perform the agents that wait in a queue, on one machine or many.",
     "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",

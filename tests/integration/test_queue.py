@@ -120,7 +120,7 @@ def test_a_worker_that_hands_over_has_its_work_done_by_another_as_the_next_attem
     until(lambda: fleet.lines("start"), "the start")
     fleet.start("two", machine="m2")
 
-    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGQUIT)
     first.wait(20)
     fleet.open_gate()
 
@@ -129,12 +129,27 @@ def test_a_worker_that_hands_over_has_its_work_done_by_another_as_the_next_attem
     assert found == [("start", "one", 1), ("TaskTaken", "one", 1), ("start", "two", 2), ("end", "two", 2)]
 
 
+def test_an_interrupted_worker_finishes_what_it_has_and_takes_nothing_new(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.enqueue([QueueEntry("wait1")])
+    only = fleet.start("one")
+    until(lambda: fleet.lines("start"), "the start")
+
+    only.send_signal(signal.SIGINT)
+    until(lambda: "is finishing; 1 of 4 at work: wait1" in fleet.said("one"), "the answer to Ctrl-C")
+    fleet.enqueue([QueueEntry("new")])
+    fleet.open_gate()
+
+    assert only.wait(20) == 0
+    assert fleet.ended() == ["wait1"]
+
+
 def test_a_second_worker_of_a_name_is_refused_and_told_what_to_do(fleet: Fleet) -> None:
     fleet.start("one", worker_ttl=60)
 
     for machine in ("m1", "m2"):
         second = fleet.start("one", machine=machine, wait=False, worker_ttl=60)
-        assert second.wait(30) == 1
+        assert second.wait(30) == 75
     assert fleet.said("one").count("a worker named one is at work on") == 2
     assert "give this one a --name of its own" in fleet.said("one")
 
@@ -258,7 +273,7 @@ def test_an_outage_of_the_database_longer_than_the_time_to_live_costs_nobody_any
             until(lambda: "waiting for it" in fleet.said("three"), "the third to wait for the database")
             silence(2.5)
             own.start()
-            until(lambda: "ready" in fleet.said("three"), "the third to be at work", 30)
+            until(lambda: "is working" in fleet.said("three"), "the third to be at work", 30)
             silence(3.0)
             fleet.open_gate()
 
