@@ -10,7 +10,8 @@ from components.errors import UnsafeName
 IDENTIFIER = re.compile(r"[0-9A-Za-z_-]{1,64}")
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-WORKTREE = re.compile(r"task-[0-9A-Za-z_-]{1,90}-a[0-9]{1,9}(-[0-9])?")
+AGENT = re.compile(r"agent-[0-9a-f]{8}-[0-9]{8}T[0-9]{6}")
+WORKTREE = re.compile(rf"(task-[0-9A-Za-z_-]{{1,90}}-a[0-9]{{1,9}}|{AGENT.pattern}(-a[0-9]{{1,9}})?)(-[0-9])?")
 SHORT = 8
 LAST_NUMBER = 9
 
@@ -62,13 +63,17 @@ def is_taken(name: str, existing: Collection[str]) -> bool:
 
 
 def worktree_prefix(task_id: str, claim: str) -> str:
-    """Return what the names of all worktrees of a claim begin with."""
+    """Return what the names of all worktrees of a claim begin with; the id of an agent's task has its time in it."""
+    if AGENT.fullmatch(task_id):
+        return task_id
     return f"task-{task_id}-{claim[:SHORT]}-a"
 
 
 def worktree_name(task_id: str, claim: str, attempt: int, number: int = 1) -> str:
     """Return the directory name of an attempt's worktree; `number` counts names that could not be used."""
-    return f"{worktree_prefix(task_id, claim)}{attempt}" + (f"-{number}" if number > 1 else "")
+    prefix = worktree_prefix(task_id, claim)
+    which = ("" if attempt == 1 else f"-a{attempt}") if AGENT.fullmatch(task_id) else str(attempt)
+    return prefix + which + (f"-{number}" if number > 1 else "")
 
 
 def is_worktree_name(name: str) -> bool:

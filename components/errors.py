@@ -118,6 +118,10 @@ class PushRejected(GitFailed):
     """The remote repository has work on this branch that the push does not contain, or a rule against the push."""
 
 
+class MergeConflict(GitFailed):
+    """Works that are to be one change the same lines."""
+
+
 class NothingToCommit(GitFailed):
     """Nothing is staged."""
 

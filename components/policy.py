@@ -68,6 +68,7 @@ ACTIONS: dict[Reason, Action] = {
     Reason.MODEL_MISSING: Action.PARK,
     Reason.AGENT_MISSING: Action.GIVE_BACK,
     Reason.WORKSPACE_FAILED: Action.GIVE_BACK,
+    Reason.MERGE_CONFLICT: Action.PARK,
     Reason.UNSAFE_TASK: Action.PARK,
     Reason.CANCELLED: Action.PARK,
 }

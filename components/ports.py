@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -144,6 +144,15 @@ class KnowsGroups(Protocol):
 
     def groups(self, task: Task) -> tuple[str, str]:
         """Return the names of a task's feature and epic, "" for one that is not known."""
+        ...
+
+
+@runtime_checkable
+class KnowsParents(Protocol):
+    """A source whose tasks build upon others that are done."""
+
+    def parents(self, task: Task) -> Sequence[tuple[str, str]]:
+        """Return the name and the output of each task that this one builds upon."""
         ...
 
 

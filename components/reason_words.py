@@ -32,6 +32,7 @@ WORDS: dict[Reason, str] = {
     Reason.HOOK_REJECTED: "a hook refused the task",
     Reason.HOOK_POSTPONED: "a hook asked to try again later",
     Reason.WORKSPACE_FAILED: "no workspace could be made",
+    Reason.MERGE_CONFLICT: "the works that it builds upon cannot be merged",
     Reason.UNSAFE_TASK: "the task has an id or a name that may not be used",
     Reason.CANCELLED: "it was cancelled",
     Reason.LOST_CLAIM: "the task is held by somebody else now",
@@ -51,6 +52,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.AUTH_FAILED: "Log in with `claude /login`, or set a valid ANTHROPIC_API_KEY",
     Reason.NO_CREDIT: "Add credit to the account",
     Reason.MODEL_MISSING: "Name another one under `models`, or one to fall back to under `fallback_models`",
+    Reason.MERGE_CONFLICT: "Have one of them depend on the other, or add a node that merges them",
     Reason.AGENT_MISSING: "See `agent-runner doctor`",
 }
 """What a person can do about it."""

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     HOOK_REJECTED = "hook_rejected"
     HOOK_POSTPONED = "hook_postponed"
     WORKSPACE_FAILED = "workspace_failed"
+    MERGE_CONFLICT = "merge_conflict"
     UNSAFE_TASK = "unsafe_task"
     CANCELLED = "cancelled"
     LOST_CLAIM = "lost_claim"

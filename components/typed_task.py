@@ -37,7 +37,8 @@ class TypedTask:
 
     `restarted_from` is the execution that this one repeats; with `resumes` it goes on in that one's session and
     workspace. `clone_of` is the address of a repository elsewhere, of which `repository` is or will be a clone, with
-    the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says.
+    the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says. It builds
+    upon `starts`, commits as `COMMIT@BRANCH` that are merged for it, and `parents`: (name, output) of who made them.
     """
 
     claim: str
@@ -51,6 +52,8 @@ class TypedTask:
     clone_of: str = ""
     branch: str = ""
     kind: str = ""
+    starts: tuple[str, ...] = ()
+    parents: tuple[tuple[str, str], ...] = ()
 
     @property
     def agent_id(self) -> str:
@@ -83,6 +86,8 @@ def load(home: Path, claim: str) -> TypedTask:
             resumes=data["resumes"],
             door=Door(data.get("door", Door.TASK)),
             **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind")},
+            starts=tuple(map(str, data.get("starts", ()))),
+            parents=tuple((str(name), str(output)) for name, output in data.get("parents", ())),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise NotFound(f"the task {path} cannot be read: {error}") from error

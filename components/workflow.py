@@ -86,8 +86,10 @@ def cycles(nodes: Sequence[Node]) -> list[list[str]]:
 
     Kahn's algorithm: what is left when all that can be ready was, is in a cycle or behind one.
     """
-    known = {node.id for node in nodes}
-    left = {node.id: known.intersection(node.needs) for node in nodes}
+    known = dict.fromkeys(node.id for node in nodes)
+    left: dict[str, set[str]] = {name: set() for name in known}
+    for node in nodes:
+        left[node.id] |= {one for one in node.needs if one in known}
     for name in _in_order(left):
         del left[name]
     found = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from components import workflow, workflow_file
 from components.agent import Agent, NodeKind, Workflow
 from components.agent_store import AgentStore, Edge
 from components.config import Config
+from components.errors import NotFound
 from components.states import Complexity, Role
 from components.workflow import Graph, Node
 from components.workflow_format import MODEL
@@ -18,9 +21,15 @@ from components.workflow_format import MODEL
 TITLE_LETTERS = 80
 
 
-def enter(agents: AgentStore, graph: Graph, config: Config, config_file: str = "") -> Workflow:
-    """Enter a workflow with its nodes, to be run later. The graph was checked."""
-    made = Workflow(uuid.uuid4().hex, graph.name, graph.description, graph.project, source=_source(graph))
+def enter(agents: AgentStore, graph: Graph, config: Config, config_file: str = "", key: str = "") -> Workflow:
+    """Enter a workflow with its nodes, to be run later. The graph was checked.
+
+    What was entered under a `key` before is found instead.
+    """
+    made = Workflow(_id_of(key), graph.name, graph.description, graph.project, source=_source(graph))
+    if key:
+        with contextlib.suppress(NotFound):
+            return agents.workflow(made.id)
     nodes, edges = _as_agents(graph, graph.nodes, made.id, config, config_file, {})
     agents.add(nodes, edges, made)
     return made
@@ -36,14 +45,24 @@ def add(agents: AgentStore, made: Workflow, new: Sequence[Node], config: Config,
     agents.add(*_as_agents(graph, new, made.id, config, config_file, known))
 
 
-def spawn(agents: AgentStore, one: Agent, config: Config, parent: Agent | None = None) -> Agent:
-    """Enter an agent, which begins when its parent is over. A node's child belongs to the same workflow."""
-    made = replace(_completed(one, config), id=uuid.uuid4().hex, title=one.title or first_line(one.task))
+def spawn(agents: AgentStore, one: Agent, config: Config, parent: Agent | None = None, key: str = "") -> Agent:
+    """Enter an agent, which begins when its parent is over. A node's child belongs to the same workflow.
+
+    What was entered under a `key` before is found instead.
+    """
+    made = replace(_completed(one, config), id=_id_of(key), title=one.title or first_line(one.task))
+    if key:
+        with contextlib.suppress(NotFound):
+            return agents.agent(made.id)
     if parent is not None:
         node = f"spawned-{made.short_id}" if parent.workflow_id else ""
         made = replace(made, workflow_id=parent.workflow_id, node=node, project=one.project or parent.project)
     agents.add([made], [(parent.id, made.id)] if parent else [])
     return made
+
+
+def _id_of(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32] if key else uuid.uuid4().hex
 
 
 def first_line(text: str) -> str:

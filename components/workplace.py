@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import branch_names, clones, git_url, projects
+from components import branch_names, clones, git_url, joining, projects
 from components.clones import Wanted
 from components.config import Config
 from components.errors import ConfigError, UnsafeName
@@ -53,14 +53,18 @@ def chosen(config: Config, word: str, claim: str, *, kind: str = "", branch: str
 
 
 def prepare(config: Config, typed: TypedTask) -> None:
-    """Have the clone ready that a typed task is done in; a task that was begun finds it as it was.
+    """Have the clone ready that a typed task is done in, and in it the works that it builds upon, merged.
 
-    Raises as `clones.provide`.
+    A task that was begun finds all as it was. Raises as `clones.provide` and `joining.begin_at`.
     """
     journal = config.home / "locks" / f"agent-{typed.agent_id}.lock"
-    if typed.clone_of and not (journal.exists() and typed.repository.is_dir()):
+    if journal.exists() and typed.repository.is_dir():
+        return
+    if typed.clone_of:
         wanted = Wanted(typed.clone_of, _kind(typed.kind), typed.claim, typed.branch)
         clones.provide(config, wanted, typed.repository)
+    if typed.starts and typed.task.complexity is Complexity.MAJOR:
+        joining.begin_at(config, typed.repository, typed.task, typed.starts)
 
 
 def _cloned(config: Config, url: str, name: str, wanted: Wanted) -> Workplace:

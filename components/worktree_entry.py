@@ -156,6 +156,6 @@ def repair(repository: Path, common: Path) -> None:
 
 
 def _poisoned(common: Path) -> Iterator[Path]:
-    for file in (common / "worktrees").glob("task-*/commondir"):
+    for file in (common / "worktrees").glob("*-*/commondir"):
         if branch_names.is_worktree_name(file.parent.name) and not file.read_bytes().strip():
             yield file.parent

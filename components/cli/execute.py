@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.errors import AgentMissing, RunnerError, UnsafeName, UnsafeUrl
+from components.errors import AgentMissing, MergeConflict, RunnerError, UnsafeName, UnsafeUrl
 from components.model import Held, Verdict
 from components.states import Phase, Reason
 
@@ -51,6 +51,7 @@ def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
     from components.task_persistence import host_name, now_text
 
     known = {UnsafeUrl: Reason.UNSAFE_TASK, UnsafeName: Reason.UNSAFE_TASK, AgentMissing: Reason.AGENT_MISSING}
+    known[MergeConflict] = Reason.MERGE_CONFLICT
     reason = next((known[kind] for kind in type(error).__mro__ if kind in known), Reason.WORKSPACE_FAILED)
     held = Held(
         task=typed.task,

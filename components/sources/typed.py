@@ -7,7 +7,7 @@ comments. So a task of a person at a terminal runs through the same steps as one
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,15 @@ class TypedTaskSource:
         """Return nothing: nobody else changes it."""
         del task
         return []
+
+    def parents(self, task: Task) -> Sequence[tuple[str, str]]:
+        """Return what the task builds upon, as it was told when it was typed."""
+        del task
+        try:
+            given = json.loads((self._directory / TASK).read_bytes()).get("parents", ())
+            return [(str(name), str(output)) for name, output in given]
+        except (OSError, ValueError, TypeError, AttributeError):
+            return []
 
     def alarm(self, alarm: Alarm) -> None:
         """Keep what a person must see beside the task."""
