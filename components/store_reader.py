@@ -47,7 +47,7 @@ class StoreReader:
         Raises NotFound with the nearest ids, AmbiguousId with those that it may be.
         """
         prefix = execution_id.strip().lower()
-        found = self._executions(store_queries.beginning_with(prefix, 10)) if prefix and HEX.issuperset(prefix) else []
+        found = self.beginning_with(prefix)
         if len(found) > 1:
             listed = "; ".join(f"{one.id[: len(prefix) + 4]} {one.status} {one.title[:40]!r}" for one in found)
             raise AmbiguousId(
@@ -56,6 +56,12 @@ class StoreReader:
         if not found:
             raise NotFound(f"there is no execution {execution_id!r}; {self._nearest(prefix)}")
         return found[0]
+
+    def beginning_with(self, prefix: str) -> list[Execution]:
+        """Return the newest ten executions whose id begins so."""
+        if not prefix or not HEX.issuperset(prefix):
+            return []
+        return self._executions(store_queries.beginning_with(prefix, 10))
 
     def projects(self) -> list[str]:
         """Return the projects that executions were of."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from components import execution_index, overview, stopping
+from components import overview, stopping
 from components.cli import ids
 from components.cli.output import age, show
 from components.config import load
@@ -43,7 +43,7 @@ Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrup
 def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | None) -> int:  # noqa: A002
     """Find it, end it, and wait until it is over."""
     config = load({}, os.environ, file=file).config
-    files = execution_index.find(config.home, id or chosen(config.home))
+    files = ids.at_hand(config, id or chosen(config.home))
     word = stopping.stop(config.home, files, config.cancel_grace if grace is None else grace, os.environ)
     if as_json:
         show(json.dumps({"id": files.id, "result": word}))
@@ -58,8 +58,8 @@ def chosen(home: Path) -> str:
     if not held:
         raise NotFound(f"nothing runs here ({home})")
     if not sys.stdin.isatty():
-        ids = ", ".join(one.claim[:8] for one in held)
-        raise click.UsageError(f"say which: {ids}")
+        known = [one.claim[:8] for one in held]
+        raise click.UsageError(f"nobody can be asked which: type `cancel {'`, or `cancel '.join(known)}`")
     for number, one in enumerate(held, 1):
         show(f"{number:>3}  {one.claim[:8]}  {age(one.locked_at):>6}  {one.task.title[:50]}")
     number = click.prompt("Which one", type=click.IntRange(1, len(held)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from components.errors import NotFound, RunnerError
+from components.errors import AmbiguousId, NotFound, RunnerError
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -51,6 +51,31 @@ def complete_project(context: click.Context, parameter: click.Parameter, beginni
     return names or [CompletionItem(beginning, type="dir")]
 
 
+def at_hand(config: Config, word: str) -> ExecutionFiles:
+    """Return the execution that a person means, for a command that needs its files. Raises AmbiguousId and NotFound.
+
+    One whose files were pruned is told as that: `list` shows it, so it cannot be unknown.
+    """
+    from components import execution_index
+    from components.store_reader import StoreReader
+
+    try:
+        return execution_index.find(config.home, word)
+    except AmbiguousId:
+        raise
+    except NotFound as unknown:
+        try:
+            rows = StoreReader(config.store).beginning_with(word.strip().lower())
+        except RunnerError:
+            rows = []
+        if len(rows) != 1:
+            raise
+        raise NotFound(
+            f"execution {rows[0].short_id} has no files here any more: it was pruned, or done on another machine;"
+            f" `show {rows[0].short_id}` tells what the history keeps of it"
+        ) from unknown
+
+
 def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFiles, Execution | None]:
     """Return an execution by its files and by its history; it has one of them at least.
 
@@ -61,6 +86,8 @@ def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFile
 
     try:
         files = execution_index.find(config.home, word)
+    except AmbiguousId:
+        raise
     except NotFound as nearest:
         try:
             row = reader.get(word)

@@ -100,13 +100,12 @@ def command(  # noqa: PLR0913 - one for each option
         raise click.UsageError("--raw and --json exclude each other: take one of them")
     if runner and (attempt or as_json):
         raise click.UsageError("--runner goes with neither --attempt nor --json: the runner has one log, of plain text")
-    from components import execution_index
     from components.config import load
     from components.log_follow import LogFollow
     from components.redact import Redactor, secret_values
 
     config = load({}, os.environ, file=file).config
-    files = execution_index.find(config.home, execution)
+    files = ids.at_hand(config, execution)
     log = LogFollow(files, is_live=follow, attempt=attempt, rest=_rest)
     redact = Redactor([config.api_key, *secret_values(os.environ)])
     if raw:

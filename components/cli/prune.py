@@ -93,7 +93,8 @@ def _lines(planned: Plan) -> Iterator[Line]:
     if len(planned.going) > SHOWN:
         yield Line(f"... and {len(planned.going) - SHOWN} more")
     about = "" if planned.is_exact else "about "
-    yield Line(f"{_counted(len(planned.going))}, {about}{size_words(planned.size)}; {planned.staying} stay.")
+    staying = f"{planned.staying} stay{'s' * (planned.staying == 1)}"
+    yield Line(f"{_counted(len(planned.going))}, {about}{size_words(planned.size)}; {staying}.")
 
 
 def _age(one: Remains) -> str:

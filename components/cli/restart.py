@@ -47,7 +47,7 @@ def command(
 ) -> int:
     """Find it, make another of it, and start that."""
     config = load({}, os.environ, file=file).config
-    files = execution_index.find(config.home, id)
+    files = ids.at_hand(config, id)
     if not execution_index.Watch(files).is_over():
         require_abandoned(config, files, resumes=resumes)
         if resumes:

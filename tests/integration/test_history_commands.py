@@ -87,6 +87,22 @@ def test_an_unknown_id_is_told_with_what_there_is(terminal: Terminal, command: s
     assert claim[:8] in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["show", "diff", "logs", "restart", "cancel"])
+def test_an_id_of_several_is_told_with_all_that_it_may_be(terminal: Terminal, command: str) -> None:
+    store = Store(store_url.of_file(terminal.home / "store.db"))
+    for claim in ("0123cafe" + "0" * 24, "0123beef" + "0" * 24):
+        task = background.task_of(claim, "Paint it", "Red", role="backend_dev", level="senior", complexity="major")
+        typed_task.save(terminal.home, TypedTask(claim, task, terminal.repository, str(terminal.repository)))
+        store.add(Execution(claim, Door.TASK, "", task.id, task.title, created_at=task.created_at))
+    store.close()
+
+    ran = terminal.run(command, "0123")
+
+    assert (ran.returncode, ran.stdout) == (4, "")
+    assert "type more of the one that is meant" in ran.stderr
+    assert sorted(line.split()[0] for line in ran.stderr.splitlines()[1:]) == ["0123beef", "0123cafe"]
+
+
 @pytest.mark.parametrize("words", [("list", "--status", "odd"), ("list", "--since", "soon"), ("prune",)])
 def test_a_mistake_in_the_call_is_told(terminal: Terminal, words: tuple[str, ...]) -> None:
     assert terminal.run(*words).returncode == 2
@@ -198,6 +214,22 @@ def test_pruning_takes_what_is_old_and_leaves_failures_and_what_lives(terminal: 
     assert not any((terminal.home / "removed").iterdir())
     assert old[:8] in terminal.say("list")
     assert "succeeded" in terminal.say("show", old)
+
+
+@pytest.mark.parametrize("command", ["logs", "restart", "cancel"])
+def test_what_was_pruned_is_not_told_to_be_unknown(terminal: Terminal, command: str) -> None:
+    """Regression: an execution that `list` still shows was called unknown, with others offered in its place."""
+    store = Store(store_url.of_file(terminal.home / "store.db"))
+    store.add(
+        Execution("0123cafe" + "0" * 24, Door.TASK, "", "7", "Paint it", created_at="2026-01-02T00:00:00.000+00:00")
+    )
+    store.close()
+
+    ran = terminal.run(command, "0123")
+
+    assert (ran.returncode, ran.stdout) == (4, "")
+    assert "it was pruned" in ran.stderr
+    assert "`show 0123cafe`" in ran.stderr
 
 
 def test_nothing_alive_is_ever_planned_to_go_and_it_may_when_it_is_over(tmp_path: Path) -> None:
