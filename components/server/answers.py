@@ -36,6 +36,8 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
     errors.StateCorrupt: 503,
     errors.StateForeign: 503,
 }
+UNREADABLE = "There was an error parsing the body"
+"""What FastAPI says of a body that is nested too deeply, or not in the encoding that it announces."""
 KINDS = {400: "Invalid", 404: "NotFound", 405: "NotAllowed", 413: "TooLarge"}
 
 
@@ -92,11 +94,16 @@ async def _ours(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(told, status_of(error))
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name the fields that are missing, unknown or wrong; what was given is not repeated."""
     assert isinstance(error, RequestValidationError)
     found = [{"field": _field(one["loc"]), "problem": _words(one)} for one in error.errors()]
     first = found[0]
+    kind = request.headers.get("content-type", "")
+    if first["field"] == "body" and "json" not in kind:
+        first["problem"] = (
+            f"it is not JSON but {kind[:60] or 'of no kind'}; send it with Content-Type: application/json"
+        )
     told = {"error": f"{first['field']}: {first['problem']}", "kind": "Invalid", "field": first["field"]}
     return JSONResponse({**told, "fields": found[:20]}, 400)
 
@@ -110,13 +117,15 @@ def _words(one: Mapping[str, Any]) -> str:
         return "it is missing"
     if one["type"] == "extra_forbidden":
         return "there is no such field"
-    return str(one["msg"]).encode(errors="replace").decode()
+    return str(one["msg"]).removeprefix("Value error, ").encode(errors="replace").decode()
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     kind = KINDS.get(error.status_code, "Error")
-    return JSONResponse({"error": str(error.detail), "kind": kind}, error.status_code, error.headers)
+    is_unreadable = error.status_code == 400 and error.detail == UNREADABLE
+    words = "the body is no JSON that can be read" if is_unreadable else str(error.detail)
+    return JSONResponse({"error": words, "kind": kind}, error.status_code, error.headers)
 
 
 async def _unforeseen(request: Request, error: Exception) -> JSONResponse:

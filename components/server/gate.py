@@ -105,7 +105,8 @@ class Gate:
 
     def _of_place(self, headers: Headers) -> Refusal | None:
         """Refuse who calls us by another's name, and pages of other sites."""
-        host, origin = headers.get("host", ""), headers.get("origin")
+        hosts, origin = headers.getlist("host"), headers.get("origin")
+        host = hosts[0] if len(hosts) == 1 else ", ".join(hosts)
         if _name(host) not in self._hosts:
             remedy = f"add {_name(host)[:100]!r} to allowed_hosts if it is one of its names"
             return Refusal(421, "WrongHost", f"this service is not called {host[:100]!r}; {remedy}")

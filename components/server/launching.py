@@ -98,7 +98,9 @@ def _check(core: Core, made: TypedTask) -> None:
     """See that the runner will be able to read its configuration."""
     settings: dict[str, object] = {name: value for name, value in made.settings.items() if name != "config"}
     given = {**settings, "role": made.task.role, "level": made.task.level, "agent_id": made.agent_id}
-    config.load({**given, "repository": str(made.repository), "single_task": True}, core.environ, file=core.loaded.file)
+    if made.repository.is_dir():  # one elsewhere has no clone yet
+        given["repository"] = str(made.repository)
+    config.load({**given, "single_task": True}, core.environ, file=core.loaded.file)
 
 
 def _entry(core: Core, made: TypedTask, pid: int) -> Execution:

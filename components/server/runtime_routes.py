@@ -16,7 +16,7 @@ from components.projects import Project
 from components.server import board_runs, execution_views, launching, templates, tidying
 from components.server.core import Core, core_of
 from components.server.launching import Order
-from components.server.schemas import Given, LongText, Title, Word, safe, said
+from components.server.schemas import Given, LongText, Model, Title, Word, safe, said
 from components.server.shapes import (
     Begun,
     BegunAgain,
@@ -48,7 +48,7 @@ class NewExecution(Given):
     level: Level | None = None
     workspace: WorkspaceKind = WorkspaceKind.WORKTREE
     branch: Word = Field(default="", description="The branch that the work begins at.")
-    model: Word = ""
+    model: Model = ""
     timeout_ms: Annotated[int, Field(ge=100, le=30 * 86_400_000)] | None = None
     budget_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = None
 

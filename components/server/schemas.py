@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from components.board_task import BoardStatus, BoardTask
 from components.states import Complexity, Level, Role
 
+MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,199}")
 LINE = 1000
 TEXT = 1_000_000
 
@@ -38,6 +40,15 @@ def _line(text: str) -> str:
     return _storable(text)
 
 
+def _model(name: str) -> str:
+    """Return the name of a model. Raises ValueError for what an agent's command line may take for something else."""
+    if name and not MODEL.fullmatch(name):
+        raise ValueError(
+            "no name of a model; write one such as claude-sonnet-5, with letters, digits and . _ : / @ [ ] -"
+        )
+    return name
+
+
 def _within(path: str) -> str:
     """Return a path that stays within a repository. Raises ValueError."""
     if path.startswith(("/", "~")) or ".." in path.split("/"):
@@ -50,6 +61,7 @@ said = AfterValidator(_said_something)
 Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said_something), AfterValidator(_line)]
 LongText = Annotated[str, Field(max_length=TEXT), AfterValidator(_storable)]
 Word = Annotated[str, Field(max_length=LINE), AfterValidator(_line)]
+Model = Annotated[str, Field(max_length=LINE), AfterValidator(_model)]
 RepositoryPath = Annotated[str, Field(max_length=LINE), AfterValidator(_within)]
 
 
@@ -69,7 +81,7 @@ class NewTask(Given):
     role: Role = Role.BACKEND_DEV
     level: Level | None = None
     complexity: Complexity = Field(default=Complexity.MAJOR, description="`major` works in a worktree of its own.")
-    model: Word = ""
+    model: Model = ""
 
 
 class TaskShown(BaseModel):

@@ -312,3 +312,22 @@ def test_headers_without_end_are_cut_off(server: Server) -> None:
 
     with server.client() as api:
         assert api.get("/api/tasks").status_code == 200
+
+
+def test_a_body_that_is_no_json_is_told_how_to_be_sent(server: Server) -> None:
+    with server.client() as api:
+        form = api.post("/api/tasks", data={"title": "T"})
+        plain = api.post("/api/tasks", content='{"title": "T"}', headers={"Content-Type": "text/plain"})
+        deep = api.post("/api/tasks", content="[" * 100_000, headers={"Content-Type": "application/json"})
+
+    assert {one.status_code for one in (form, plain, deep)} == {400}
+    assert all("Content-Type: application/json" in one.json()["error"] for one in (form, plain))
+    assert "no JSON" in deep.json()["error"]
+
+
+def test_a_request_with_two_hosts_is_not_answered(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as one:
+        one.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        answer = one.recv(100)
+
+    assert answer.startswith(b"HTTP/1.1 421")

@@ -24,7 +24,8 @@ from components.server.api import make_core
 from components.states import Complexity, WorkspaceKind
 from components.store import Store
 from components.task_persistence import host_name
-from tests.runner import make_repository
+from tests import git_http
+from tests.runner import git, make_repository
 from tests.server_process import Server, serving
 from tests.waiting import until
 
@@ -227,6 +228,37 @@ def test_what_an_agent_has_cost_is_told_while_it_works(server: Server, api: http
     assert told["is_whole_cost"]
 
 
+def test_a_private_repository_elsewhere_is_cloned_worked_in_and_pushed_to(tmp_path: Path) -> None:
+    """Once every order for a repository elsewhere was refused: its clone was looked for before it was made."""
+    secret, token = "ghp-not-a-real-one-4711", tmp_path / "token"
+    token.write_text(secret)
+    token.chmod(0o600)
+    play = "open('door', 'w').write('red\\n'); os.system('git add -A; git commit -qm Paint')"
+    with git_http.serving(tmp_path / "served") as remote:
+        bare = remote.make(make_repository(tmp_path / "source"))
+        remote.password = secret
+        order = {"worker": "backend_dev", "repository": remote.url(), "task": "Paint the door"}
+        env = {"HEADLESS_PM_GIT_TOKENS": f"127.0.0.1={token}", "HEADLESS_PM_REPOSITORY_ROOTS": str(tmp_path)}
+        with serving(tmp_path, play=play, **env) as server, server.client() as api:
+            answer = api.post("/api/agent-runtime/execute", json=order)
+            assert answer.status_code == 202, answer.text
+            address = f"/api/agent-runtime/executions/{answer.json()['execution_id']}"
+            done = until(lambda: (told := api.get(address).json())["is_over"] and told, "its end", LONG)
+            own = api.post("/api/agent-runtime/execute", json={**order, "repository": "shop", "workspace": "clone"})
+            assert own.status_code == 202, own.text
+            place = f"/api/agent-runtime/executions/{own.json()['execution_id']}"
+            until(lambda: api.get(place).json()["is_over"], "the end of the other", LONG)
+            listed = api.get("/api/agent-runtime/workspaces").json()["workspaces"]
+            doors = [(one["kind"], (Path(one["path"]) / "door").exists()) for one in listed]
+            kept = [path for path in server.home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+
+    assert done["status"] == "succeeded", done["error"]
+    assert ("clone", True) in doors, "a clone of its own stays with what was done in it"
+    assert git(bare, "show", f"{done['branch']}:door") == "red"
+    assert kept == []
+    assert secret not in json.dumps([done, listed])
+
+
 @pytest.mark.parametrize(
     ("change", "status", "named"),
     [
@@ -242,6 +274,10 @@ def test_what_an_agent_has_cost_is_told_while_it_works(server: Server, api: http
         ({"repository": "file:///etc"}, 400, "file:"),
         ({"repository": "--upload-pack=touch"}, 400, "upload-pack"),
         ({"repository": "/etc"}, 404, "/etc"),
+        ({"repository": "https://user:secret@example.org/a"}, 400, "git_tokens"),
+        ({"branch": "../../x"}, 400, "../../x"),
+        ({"model": "--dangerously-skip-permissions"}, 400, "model"),
+        ({"budget_usd": "much"}, 400, "budget_usd"),
     ],
 )
 def test_a_bad_order_is_refused_by_the_name_of_what_is_wrong(
