@@ -17,6 +17,7 @@ from components import (
     policy,
     process,
     reason_words,
+    receipt,
     safekeeping,
     stop_order,
     transcript,
@@ -25,7 +26,7 @@ from components.errors import Draining, SourceRefused, SourceUnavailable, TaskTa
 from components.hearing import Hearing
 from components.model import AgentResult, ExitRecord, Held, Usage, Verdict
 from components.overseer import Overseer
-from components.ports import Listener
+from components.ports import Listener, TellsTotals
 from components.pulse import Pulse
 from components.redact import plain
 from components.run_directory import RECEIPT, TRANSCRIPT_BEFORE, RunDirectory, RunState
@@ -40,6 +41,7 @@ WORDS = {
     Intent.STOP: "Stopping the agent of task {id}. Ctrl-C again leaves at once",
 }
 LOST = "Task {id} is not ours any more: stopping its agent; its work is kept"
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 UNNAMED_SECONDS = 0.2
 """How often to look at a run whose processes cannot be waited for, because they are not on the disk yet."""
 
@@ -87,10 +89,10 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     if record is None or not record.clean:
         process.clear(run)
     listener = _hear_all(run, tools)
-    result = _shown(listener.result(_as_ended(run, record)), tools)
+    result = _shown(_of_this_run(listener.result(_as_ended(run, record)), held, tools), tools)
     used = _used(run, held, listener, result, tools)
     verdict = replace(_verdict(run, record, result, tools), cost_usd=used.cost_usd)
-    receipt = {
+    found = {
         "task": asdict(held.task),
         "attempt": held.attempt,
         "session_id": held.session_id,
@@ -99,7 +101,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
         "result": asdict(result) if result else None,
         "usage": asdict(used),
     }
-    durable.write(run.path / RECEIPT, json.dumps(receipt, indent=2, ensure_ascii=False).encode(errors="replace"))
+    durable.write(run.path / RECEIPT, json.dumps(found, indent=2, ensure_ascii=False).encode(errors="replace"))
     return verdict
 
 
@@ -112,6 +114,18 @@ def _hear_all(run: RunDirectory, tools: Tools) -> Listener:
             raise Draining(f"run {run.name} is over; the next start judges it")
     hearing.finish()
     return hearing.listener
+
+
+def _of_this_run(result: AgentResult | None, held: Held, tools: Tools) -> AgentResult | None:
+    """Return a result with the tokens of this run alone, where the agent tells those of its whole session."""
+    if result is None or not isinstance(tools.executor, TellsTotals):
+        return result
+    for attempt in range(1, held.attempt):
+        before = receipt.read(tools.run_of(replace(held, attempt=attempt))).get("result") or {}
+        if before.get("session_id") == result.session_id:
+            less = {name: max(0, getattr(result, name) - before.get(name, 0)) for name in TOKENS}
+            result = replace(result, **less)
+    return result
 
 
 def _as_ended(run: RunDirectory, record: ExitRecord | None) -> ExitRecord | None:
@@ -149,8 +163,7 @@ def _shown(result: AgentResult | None, tools: Tools) -> AgentResult | None:
 def _used(run: RunDirectory, held: Held, listener: Listener, result: AgentResult | None, tools: Tools) -> Usage:
     """Return what a run has used: by its result, or for one that was cut off by what the agent has recorded."""
     if result is not None and not result.is_unfinished:
-        tokens = (result.input_tokens, result.output_tokens, result.cache_read_tokens, result.cache_write_tokens)
-        return Usage(*tokens, result.cost_usd)
+        return Usage(cost_usd=result.cost_usd, **{name: getattr(result, name) for name in TOKENS})
     told = listener.progress()
     recorded = Usage()
     record = transcript.find(told.session_id or held.session_id, tools.environment)

@@ -12,6 +12,8 @@ from components import (
     durable,
     earlier,
     execution_log,
+    git,
+    git_command,
     journal_format,
     main_checkout,
     orphans,
@@ -121,7 +123,15 @@ def describe(held: Held, workspace: Workspace, tools: Tools) -> AgentRun:
         trust_repository=config.trust_repository,
         append_system_prompt=config.append_system_prompt,
         was_limited=held.waits > 0,
+        git_directories=_git_directories(workspace),
     )
+
+
+def _git_directories(workspace: Workspace) -> tuple[str, ...]:
+    with contextlib.suppress(GitFailed):
+        own = git_command.answer(workspace.path, "rev-parse", "--absolute-git-dir")
+        return tuple(dict.fromkeys((str(git.git_directory(workspace.repository)), own)))
+    return ()
 
 
 def session_of(held: Held, tools: Tools) -> tuple[str, bool]:

@@ -49,7 +49,8 @@ class Workspace:
 class AgentRun:
     """What one attempt asks of an agent: the input of an executor. Times in seconds, money in USD.
 
-    `was_limited` says that the attempt before ended at a limit of the account.
+    `was_limited` says that the attempt before ended at a limit of the account. `git_directories` are where git keeps
+    what a commit changes: outside of `directory`, for a worktree.
     """
 
     prompt: str
@@ -71,6 +72,7 @@ class AgentRun:
     trust_repository: bool = False
     append_system_prompt: str = ""
     was_limited: bool = False
+    git_directories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

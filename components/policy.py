@@ -10,7 +10,9 @@ from components.model import AgentResult, ExitRecord, Verdict
 from components.reason_words import detail
 from components.states import Reason, Role, TaskStatus
 
-UNUSABLE_SESSION = re.compile(r"No conversation found with session ID|Session ID \S+ is already in use")
+UNUSABLE_SESSION = re.compile(
+    r"No conversation found with session ID|Session ID \S+ is already in use|no rollout found for thread id"
+)
 """What the agent says on its error output, and nothing else, where its session cannot be used by this id."""
 BACKOFF_SECONDS = 30.0
 BACKOFF_CAP_SECONDS = 900.0

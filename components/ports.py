@@ -48,6 +48,13 @@ class Executor(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsTotals(Protocol):
+    """An executor whose agent tells with each result the tokens of its whole session, earlier runs included."""
+
+    tells_totals: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """The source's answer to `register`: what it has stored of this agent, and when, in its own words."""

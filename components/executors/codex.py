@@ -20,7 +20,10 @@ STATUS = re.compile(r"\bstatus(?: code)?:? (\d{3})\b")
 ERRORS = (
     (re.compile(r"usage limit|rate limit|too many requests", re.IGNORECASE), "rate_limit"),
     (
-        re.compile(r"unauthorized|not logged in|invalid api key|api key|sign in again", re.IGNORECASE),
+        re.compile(
+            r"unauthorized|not logged in|invalid api key|api key|sign in again|missing environment variable",
+            re.IGNORECASE,
+        ),
         "authentication_failed",
     ),
     (re.compile(r"quota exceeded|insufficient_quota|billing", re.IGNORECASE), "billing_error"),
@@ -41,6 +44,7 @@ class CodexExecutor:
 
     name = "codex"
     resumes_by = "stream"
+    tells_totals = True
 
     def __init__(self, path: str = PROGRAM) -> None:
         self._path = path
@@ -49,14 +53,16 @@ class CodexExecutor:
         """Return how to start Codex for a new session, or to go on with one.
 
         The options stand before `resume`, which refuses them; the sandbox is said once more after it, since a resumed
-        session has been seen to forget it. Codex knows no limits of turns and money.
+        session has been seen to forget it. Codex knows no limits of turns and money. Its sandbox lets nobody write
+        into git's directories, so that nothing could be committed, unless they are named.
         """
         argv = [self._path, "exec", "--json", "--skip-git-repo-check", "-C", str(run.directory)]
         if run.model and not OF_CLAUDE.match(run.model):
             argv += ["-m", run.model]
-        for directory in run.extra_directories:
-            argv += ["--add-dir", directory]
         sandbox = SANDBOXES.get(run.permission_mode, READ_ONLY)
+        gits = run.git_directories if sandbox in SANDBOXES.values() else ()
+        for directory in (*run.extra_directories, *gits):
+            argv += ["--add-dir", directory]
         argv += ["--dangerously-bypass-approvals-and-sandbox"] if run.permission_mode == BYPASS else ["-s", sandbox]
         if run.resume:
             argv += ["resume", run.session_id]

@@ -8,12 +8,14 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from components import attendance, overseer, stop_order, vital_signs
 from components.errors import Draining
+from components.executors.codex import CodexExecutor
 from components.signals import Intent
 from components.states import Reason
 from components.stop_order import StopOrder
@@ -431,6 +433,25 @@ def test_a_killed_run_costs_what_the_transcript_says_of_this_run(bench: Bench, t
     verdict = bench.see_through(f"open({str(record)!r}, 'a').write('1.0\\n2.0\\n')\nos.kill(os.getpid(), 9)")
 
     assert (verdict.reason, verdict.cost_usd) == (Reason.KILLED, 3.0)
+
+
+def test_tokens_that_are_told_for_a_whole_session_are_counted_once(bench: Bench, tmp_path: Path) -> None:
+    """Codex tells with each turn what its session has used: a task that was resumed counted its first run twice."""
+    program = tmp_path / "codex"
+    program.write_text("#!/bin/sh\ncat > /dev/null\ncat events\n")
+    program.chmod(0o755)
+    tools = replace(bench.tools(), executor=CodexExecutor(str(program)))
+    used = []
+    for attempt, tokens in ((1, 200), (2, 500), (3, 700)):
+        done = {"type": "turn.completed", "usage": {"input_tokens": tokens, "output_tokens": tokens // 10}}
+        events = [{"type": "thread.started", "thread_id": "t-1"}, {"type": "turn.started"}, done]
+        (tmp_path / "events").write_text("".join(json.dumps(event) + "\n" for event in events))
+        bench.held = replace(bench.held, attempt=attempt)
+        run = bench.start("", tools)
+        bench.attend(run, tools)
+        used.append(json.loads((run.path / "result.json").read_text())["usage"])
+
+    assert [(one["input_tokens"], one["output_tokens"]) for one in used] == [(200, 20), (300, 30), (200, 20)]
 
 
 def test_the_daemon_resumes_a_stalled_agent_and_parks_the_task_at_last(
