@@ -11,7 +11,7 @@ from typing import NamedTuple
 from components import execution_names, typed_task
 from components.branch_names import SHORT
 
-MEASURED = 200
+MEASURED = 100
 """Of more than so many, the sizes are estimated from so many: to measure ten thousand takes 0.4 s of CPU."""
 BLOCK_BYTES = 512
 GROWING = ("out", "log")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from components import history_sync, projects
+from components import history_sync
 from components.config import Config
 from components.errors import RunnerError
 from components.store import Store
@@ -38,6 +38,8 @@ def project(config: Config, word: str | None, reader: StoreReader | None) -> str
     """Return the path of a project that a person named, "" for none."""
     if not word:
         return ""
+    from components import projects  # what it needs to ask git takes a quarter of a command's time to load
+
     known = reader.projects() if reader is not None else []
     return projects.chosen(config, word, known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -68,6 +69,7 @@ def command(
     if days is None and size is None:
         days, size = config.keep_runs_days, config.keep_runs_bytes
         days = DEFAULT_DAYS if days is None and size is None else days
+    gc.disable()  # ten thousand executions are no garbage, and to look for some among them takes 30 ms
     planned = pruning.plan(config.home, Rule(days, size), opened.history(config))
     if not as_json:
         show_all(_lines(planned))
