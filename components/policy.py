@@ -181,6 +181,8 @@ def _reason(record: ExitRecord | None, result: AgentResult | None, stopped_for: 
         return Reason.SUCCEEDED
     if record is None:
         return stopped_for or Reason.KILLED
+    if stopped_for is Reason.STALLED and result is not None and result.error in SERVICE_ERRORS:
+        return SERVICE_ERRORS[result.error]
     if record.why is not None:
         return stopped_for or STOPPED_FOR.get(record.why, Reason.AGENT_MISSING)
     if result is None or not result.is_error:

@@ -88,7 +88,7 @@ class CodexListener:
         self._open: dict[str, str] = {}
         self._session_id = self._text = self._failure = ""
         self._used = Usage()
-        self._is_told = self._has_failed = self._has_begun = False
+        self._is_told = self._has_failed = self._has_begun = self._is_retrying = False
 
     def hear(self, line: bytes) -> None:
         """Take one line."""
@@ -100,6 +100,7 @@ class CodexListener:
         if not kind:
             return
         self._messages += 1
+        self._is_retrying = kind == "error"
         match kind.partition("."):
             case ("thread", _, "started" | "resumed"):
                 self._session_id = name(event.get("thread_id"))
@@ -127,10 +128,12 @@ class CodexListener:
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
         """Return how the last turn ended; a failing exit of its own accord makes a failure of it.
 
-        An error that is followed by nothing is told by no turn; it counts when Codex has ended with a failure.
+        An error that is followed by nothing is told by no turn; it counts when Codex has ended with a failure, or was
+        stopped while it waited to try again.
         """
         has_failed_exit = exit_record is not None and exit_record.why is None and bool(exit_record.exit_code)
-        if not self._is_told and not (self._failure and has_failed_exit):
+        was_stopped = exit_record is not None and exit_record.why is not None
+        if not self._is_told and not (self._failure and (has_failed_exit or (was_stopped and self._is_retrying))):
             return None
         is_error = self._has_failed or not self._is_told or has_failed_exit
         said = (self._failure if is_error else "") or self._text

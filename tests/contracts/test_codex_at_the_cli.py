@@ -50,10 +50,11 @@ def ask(tmp_path: Path) -> Ask:
         home.mkdir(exist_ok=True)
         (home / "config.toml").write_text(
             f'model_provider = "ours"\n[model_providers.ours]\nname = "ours"\nbase_url = "{model.url}"\n'
-            'wire_api = "responses"\nenv_key = "OUR_KEY"\nrequest_max_retries = 0\nstream_max_retries = 0\n'
+            'wire_api = "responses"\nenv_key = "OUR_KEY"\nrequest_max_retries = 0\nstream_max_retries = 1\n'
         )
         env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CODEX_HOME": str(home), "OUR_KEY": "made-up"}
-        return dialects.ran(CodexExecutor(CODEX or ""), asked, env, tmp_path / "runs")
+        limit = {"timeout": asked.timeout}
+        return dialects.ran(CodexExecutor(CODEX or ""), asked, env, tmp_path / "runs", **limit)
 
     return act
 
@@ -113,3 +114,14 @@ def test_a_failure_of_the_service_is_named(
         ended = ask(asked, model)
 
     assert policy.judge(ended.record, ended.result, stderr=ended.stderr).reason is reason, ended.result
+
+
+def test_a_long_wait_for_the_service_is_a_limit_and_no_stall(asked: AgentRun, ask: Ask) -> None:
+    """Codex waits by itself as long as `retry-after` says, and tells nothing meanwhile."""
+    with ResponsesModel(fails(429, **{"retry-after": "3600"})) as model:
+        ended = ask(replace(asked, timeout=5), model)
+
+    assert ended.record is not None
+    assert ended.record.why == "timeout"
+    assert policy.judge(ended.record, ended.result, stopped_for=Reason.STALLED).reason is Reason.RATE_LIMITED
+    assert policy.judge(ended.record, ended.result).reason is Reason.TIMED_OUT
