@@ -37,13 +37,15 @@ COMMANDS: Mapping[str, str] = {
     "prompt": "Show what an agent would be told about a task.",
     "locks": "Show who holds what.",
     "serve": "Serve the API, live streams and the dashboard.",
+    "workflow": "Run graphs of agents that build upon each other.",
+    "agent": "Spawn agents, one after the other or side by side.",
     "worker": "Perform the agents that wait in a queue, on one machine or many.",
     "doctor": "Check this machine and the configuration, and tell what to do.",
     "pm": "Serve an embedded Headless PM, and fill it with tasks.",
     "demo": "See three tasks done in a repository made for it.",
     "completion": "Print the completion for a shell.",
 }
-HIDDEN = frozenset({"await_turn", "execute"})
+HIDDEN = frozenset({"await_turn", "drive", "execute"})
 """Commands that only we ourselves call."""
 EXIT_CODES: Mapping[type[Exception], int] = {
     errors.ConfigError: 2,
