@@ -19,6 +19,8 @@ from components import durable
 
 DIRECTORY = "queue"
 ENDING = ".bell"
+OUTSIDE, OWN = b".", b"+"
+"""Who rings: somebody who put something into the queue, or the worker itself, which has room again."""
 MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -37,16 +39,17 @@ class Doorbell:
         self._poller = select.poll()
         self._poller.register(self._fd, select.POLLIN)
 
-    def wait(self, seconds: float) -> None:
-        """Rest for so long, or until somebody rings; all who rang before are answered with it."""
+    def wait(self, seconds: float) -> bytes:
+        """Rest for so long, or until somebody rings; return who did. All who rang before are answered with it."""
         if self._poller.poll(seconds * 1000):
             with contextlib.suppress(BlockingIOError):
-                os.read(self._fd, 65536)
+                return os.read(self._fd, 65536)
+        return b""
 
     def ring(self) -> None:
         """Wake the worker itself. One that was not answered yet has heard enough."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._fd, b".")
+            os.write(self._fd, OWN)
 
     def close(self) -> None:
         """Be seen dead. Whoever still looks at the file finds its lock free."""
@@ -68,7 +71,7 @@ def ring(home: Path) -> None:
                 raise
             continue
         with contextlib.suppress(OSError):
-            os.write(fd, b".")
+            os.write(fd, OUTSIDE)
         os.close(fd)
 
 

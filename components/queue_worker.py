@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5
 """How often to look whether an entry in hand was cancelled, or is another's; a ring makes it at once."""
+GATHER_SECONDS = 0.01
+"""How long to wait, where an entry has ended, whether others end too: what ends together is followed by one look."""
 JOIN_SECONDS = 5.0
 
 
@@ -59,7 +61,7 @@ class QueueWorker:
         self._unbegun: list[Claim] = []
         self._stop = threading.Event()
         self._is_draining = False
-        self._outage_since = 0.0
+        self._outage_since = self._watched_at = 0.0
         self._threads: list[threading.Thread] = []
         self.claims: Claims
         self._bell: Doorbell
@@ -115,34 +117,45 @@ class QueueWorker:
     # Looking
 
     def _run(self) -> None:
+        is_due = True
         while not self._stop.is_set():
             try:
-                self._look()
+                self._look(is_due)
             except StoreUnavailable as error:
                 self._note_outage(error)
             except Exception:
                 logger.exception("the look for work failed; it is repeated")
-            self._bell.wait(self.terms.poll if self.is_idle else min(self.terms.poll, WATCH_SECONDS))
+            heard = self._bell.wait(self.terms.poll if self.is_idle else min(self.terms.poll, WATCH_SECONDS))
+            is_due = not heard or doorbell.OUTSIDE in heard
+            if not is_due and not self.is_idle:
+                is_due = doorbell.OUTSIDE in self._bell.wait(GATHER_SECONDS)
 
-    def _look(self) -> None:
-        self._watch()
+    def _look(self, is_due: bool) -> None:
+        """See what is new; `is_due` says that what is in hand may have changed too, and not only ended."""
+        if is_due or time.monotonic() >= self._watched_at + WATCH_SECONDS:
+            self._watch()
         for claim in self._unbegun[:]:
             self._begin(claim)
             self._unbegun.remove(claim)
-        without: list[str] = []
-        while (free := self._free()) > 0:
-            roles = self.claims.waiting(free, [role or ANY_ROLE for role in self.terms.roles], without)
-            if not roles:
-                break
-            for role, count in Counter(roles).items():
-                if self._take(role, min(count, self._free())) < count:
-                    without.append(role)
+        self._take_all()
         if self._outage_since:
             logger.warning("the queue's database is back after %.0f s", time.monotonic() - self._outage_since)
             self._outage_since = 0.0
 
+    def _take_all(self) -> None:
+        """Take what there is room for, in its order; roles that gave less than they seemed to have are left out."""
+        without: list[str] = []
+        while (free := self._free()) > 0:
+            roles = self.claims.waiting(free, [role or ANY_ROLE for role in self.terms.roles], without)
+            for role, count in Counter(roles).items():
+                if self._take(role, min(count, self._free())) < count:
+                    without.append(role)
+            if len(roles) < free:
+                return
+
     def _watch(self) -> None:
         """See which entries were cancelled, and which are not ours any more."""
+        self._watched_at = time.monotonic()
         keys = self._performing.keys()
         if keys:
             self._performing.note(self.claims.states(keys), keys, self.life)
