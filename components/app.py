@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from components import agent_environment, discovery, git, hook_payload, hook_runner, taking_up
+from components import agent_environment, discovery, git, hook_payload, hook_runner, spending, taking_up
 from components.config import Config, require
 from components.equipment import Outfitter
 from components.errors import ConfigError, Draining, RunnerError, SourceRefused, SourceUnavailable, Unauthorized
@@ -33,6 +33,7 @@ from components.worker import Tally, Worker
 PRUNE_SECONDS = 3600.0
 """How often an idle runner deletes what old executions have left, where it is to."""
 if TYPE_CHECKING:
+    from components.notify import Notifications
     from components.webhooks import Webhooks
 
 FIXED = ("role", "agent_id", "home", "store")
@@ -63,6 +64,7 @@ class AdvancedAgentRunner:
         self.project = ""
         self._in_force: Tools | None = None
         self._webhooks: Webhooks | None = None
+        self._notifications: Notifications | None = None
         seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
         self._presence = Presence(lambda: self.tools().source, seen)
         self.journal = TaskPersistence(config.agent_id, config.home)
@@ -89,8 +91,9 @@ class AdvancedAgentRunner:
             return Tally()
         finally:
             history.close()
-            if self._webhooks is not None:
-                self._webhooks.close()
+            for told in (self._webhooks, self._notifications):
+                if told is not None:
+                    told.close()
 
     def _sign_in(self, patience: Patience) -> None:
         """Sign in as soon as the source is there. Raises ConfigError and Unauthorized, or Draining."""
@@ -188,6 +191,12 @@ class AdvancedAgentRunner:
 
             self._webhooks = Webhooks(config, Redactor([config.api_key, *secret_values(self._environ)]))
             self._webhooks.attach(hooks)
+        if config.notify:
+            from components.notify import Notifications
+
+            secrets = [config.api_key, *config.notify, *secret_values(self._environ)]
+            self._notifications = Notifications(config, Redactor(secrets), lambda: spending.left_today(self.tools()))
+            self._notifications.attach(hooks)
         return hooks
 
     def _show_hook(self, line: str) -> None:

@@ -107,6 +107,8 @@ class Config:
     webhook_timeout: float
     webhook_tries: int
     webhook_gates: bool
+    notify: tuple[str, ...] = field(repr=False)
+    notify_on: tuple[str, ...]
     queue: str = field(repr=False)
     worker_name: str
     worker_roles: tuple[str, ...]

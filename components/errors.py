@@ -18,6 +18,14 @@ class NotFound(RunnerError):
     """There is no such thing."""
 
 
+class NotTold(RunnerError):
+    """A notice was not delivered; where it is final, it would not be another time."""
+
+    def __init__(self, message: str = "", *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+
+
 class NotARepository(ConfigError):
     """The directory is not a git repository with at least one commit."""
 

@@ -97,7 +97,8 @@ def from_arguments(arguments: Mapping[str, object], directory: Path, mistakes: l
             mistakes.append(f"{name} (argument): there is no such setting{nearest(name, tuple(BY_NAME))}")
         elif not setting.option or setting.holds_secret(value):
             variable = setting.variables[0]
-            instead = "a password file (~/.pgpass)" if setting.option else f"{name}_file"
+            instead = f"{name}_file" if f"{name}_file" in BY_NAME else "the configuration file"
+            instead = "a password file (~/.pgpass)" if setting.option else instead
             mistakes.append(f"{name} (argument): every user here sees arguments; use {variable} or {instead}")
         else:
             typed = list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from components.event import Notice
 from components.model import AgentResult, AgentRun, Command, ExitRecord, Progress, Task, Usage
 
 
@@ -209,4 +210,12 @@ class Performer(Protocol):
         Raises StoreUnavailable while it cannot record; is then called again. Raises what the worker shall count as
         trouble of the machine; an agent's failure is an end like any other.
         """
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people of an event at one address."""
+
+    def tell(self, notice: Notice) -> None:
+        """Tell it, within a time limit. Raises NotTold, and then may be asked again."""
         ...

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from components.event import Event
+from components.notify_kind import Addresses
 from components.setting import Setting
 from components.setting_kinds import FilePath, Flag, Names, Number, Places
 from components.webhook_kind import Webhooks
 
+EVENTS = tuple(Event)
 HOSTS = Names("names of hosts, such as [github.com, git.example.org]")
 
 REPOSITORIES = (
@@ -43,4 +48,18 @@ WEBHOOKS = (
     Setting("webhook_timeout", Number(0.1, 120, "seconds"), 5.0, "How long an address may take to answer."),
     Setting("webhook_tries", Number(1, 10, whole=True), 3, "How often a request is made before it is given up."),
     Setting("webhook_gates", Flag(), False, "Let the answers of `pre_task` addresses stop a task, as a hook may."),
+    Setting(
+        "notify",
+        Addresses(),
+        (),
+        "Where people are told how tasks end: http and https addresses by POST, any other as Apprise knows it"
+        " (`pip install 'advanced-agent-runner[notify]'`).",
+        secret=True,
+    ),
+    Setting(
+        "notify_on",
+        Names(f"some of {', '.join(EVENTS)}", re.compile("|".join(EVENTS))),
+        ("failed", "parked", "auth", "budget", "error"),
+        "Of what they are told.",
+    ),
 )
