@@ -72,7 +72,7 @@ def project(config: Config, word: str, written_in: Path | None) -> str:
 
 def tell_begun(short: str, graph: Graph) -> None:
     """Tell what was started, and what to type next."""
-    show(f"{graph.name} {short}: {len(graph.nodes)} nodes in {graph.project}", "green", bold=True)
+    show(f"Running {short}  {graph.name}: {len(graph.nodes)} nodes in {graph.project}", "green", bold=True)
     for words, what in (("show", "where it stands"), ("cancel", "stop it")):
         show(f"  agent-runner workflow {f'{words} {short}':16}  {what}")
 
