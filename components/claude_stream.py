@@ -189,6 +189,8 @@ class ClaudeListener:
         told = name(message.get("session_id"))
         if not message or (told and self._session_id and told != self._session_id):
             return  # torn, so it was not told; or of a session that did not begin here
+        if message.get("parent_tool_use_id"):
+            return  # of an agent that ours has asked
         self._results.add(message)
         self._session_id = name(message.get("session_id")) or self._session_id
         self._estimated_usd, self._has_begun, self._was_cut = 0.0, False, False

@@ -18,6 +18,8 @@ from components.private_index import PrivateIndex
 
 MARKER = re.compile(rb"\+(<{7}|={7}|>{7})(?: .*)?\r?\n?")
 CONFLICT = [b"<" * 7, b"=" * 7, b">" * 7]
+AGENTS_OWN = (".claude/settings.local.json",)
+"""Where the Claude CLI notes what it was permitted."""
 UNMERGED = frozenset({"DD", "AU", "UD", "UA", "DU", "AA", "UU"})
 
 
@@ -103,9 +105,7 @@ class _Gathering:
 
     def _is_ours(self, entry: git.Entry) -> bool:
         """Was this file changed by the agent? What its tools make by themselves is no work."""
-        if entry.path.endswith("/") or (
-            entry.code == git.UNTRACKED and any(map(unsaved_work.is_junk_name, entry.path.split("/")))
-        ):
+        if entry.path.endswith("/") or (entry.code == git.UNTRACKED and _is_by_the_way(entry.path)):
             return False
         if self.workspace.is_worktree:
             return True
@@ -138,6 +138,11 @@ class _Gathering:
             yield f"{here or 'no branch'} is checked out instead of {self.workspace.branch or 'a commit'}"
         if not git_history.is_ancestor(top, base, head):
             yield f"the history that the task began with was rewritten: {base[:10]} is not part of it any more"
+
+
+def _is_by_the_way(path: str) -> bool:
+    """Is this a file that the agent's tools make, or the agent's program for itself?"""
+    return path.endswith(AGENTS_OWN) or any(map(unsaved_work.is_junk_name, path.split("/")))
 
 
 def _notes(others: Sequence[str], lay: Sequence[str]) -> Iterator[str]:

@@ -145,6 +145,12 @@ DONE = {
     "a commit while the trunk moves": f"cli.work()\n{MAIN_MOVES}",
     "a commit after the moved trunk was merged": f"{MAIN_MOVES}cli.git('merge', '-q', 'main')\ncli.work()",
     "a branch of its own that was merged back": f"{OTHER}cli.work()\n{BACK}{MERGE}",
+    "a commit that was amended": "cli.work()\ncli.work('notes.txt', commit=False)\ncli.commit('--amend')",
+    "a commit rebased onto the moved trunk": f"cli.work()\n{MAIN_MOVES}cli.git('rebase', '-q', 'main')",
+    "a change that is staged": "cli.work(commit=False)\ncli.git('add', '-A')",
+    "a file that git ignores, committed by force": (
+        "cli.write('build/tool.sh', 'echo')\ncli.git('add', '-f', 'build/tool.sh')\ncli.git('commit', '-qm', 'Add it')"
+    ),
     "a commit, and its worktree deleted after it": "cli.work()\nimport shutil\nshutil.rmtree(os.getcwd())",
     "a commit, and its git file deleted after it": "cli.work()\nos.remove('.git')",
     "words of errors in what it says": (
@@ -171,6 +177,13 @@ NOTHING = {
     "only what tools leave": "cli.write('__pycache__/app.cpython-311.pyc', 'code')",
     "blanks at the ends of lines": "cli.write('notes.txt', 'one \\ntwo\\t\\nthree\\n')\ncli.commit()",
     "blank lines": "cli.write('notes.txt', 'one\\n\\n\\ntwo\\n\\nthree\\n')",
+    "a commit, and another that takes it back": "cli.work()\ncli.git('rm', '-q', 'work.txt')\ncli.commit()",
+    "the moved trunk, fast-forwarded": f"{MAIN_MOVES}cli.git('merge', '-q', '--ff-only', 'main')",
+    "what the CLI keeps for itself": "cli.write('.claude/settings.local.json', '{}')",
+    "a file that git was told to ignore": (
+        "exclude = cli.git('rev-parse', '--git-path', 'info/exclude')\n"
+        "open(exclude, 'a').write('hidden.txt\\n')\ncli.write('hidden.txt', 'work')"
+    ),
     "a file touched": "os.utime('notes.txt')",
     "a change, and its worktree deleted": "cli.work(commit=False)\nimport shutil\nshutil.rmtree(os.getcwd())",
     "the moved trunk merged, and nothing more": f"{MAIN_MOVES}cli.git('merge', '-q', 'main')",
@@ -192,6 +205,10 @@ UNFINISHED = {
         "cli.write('notes.txt', 'ONE\\ntwo\\n')\ncli.commit()\ncli.write('notes.txt', 'uno\\ndos\\n')\ncli.commit()\n"
         "cli.git('revert', '--no-edit', 'HEAD^', check=False)"
     ),
+    "a stash that conflicts": (
+        "cli.write('notes.txt', 'one\\nMINE\\nthree\\n')\ncli.git('stash', '-q')\n"
+        "cli.write('notes.txt', 'one\\nOTHER\\nthree\\n')\ncli.commit()\ncli.git('stash', 'pop', check=False)"
+    ),
     "conflict marks in a commit": f"{CONFLICT}{MERGE}cli.commit()",
     "conflict marks in a file that is not committed": (
         "cli.write('notes.txt', 'one\\n<<<<<<< HEAD\\nours\\n=======\\ntheirs\\n>>>>>>> other\\nthree\\n')"
@@ -212,6 +229,7 @@ FAILED = {
     "a result, and an error after it": (
         "cli.work()\ncli.end()\ncli.begin()\ncli.end('Something broke', is_error=True)\nreturn"
     ),
+    "a result of an agent below it": "cli.work()\ncli.end('All done.', parent_tool_use_id='toolu_1')\nreturn 0",
     "an interruption": "cli.work()\ncli.end('', is_error=True, subtype='error_during_execution')\nreturn 0",
     "no result": "cli.work()\nreturn 0",
     "an answer, and no result": "cli.work()\ncli.talk('All done.')\nreturn 0",

@@ -145,6 +145,10 @@ def test_a_command_that_the_cli_ended_as_it_was_stopped_was_still_waited_for() -
     assert [end is not None and end.is_unfinished for end in (*ends, by_itself)] == [True, True, False]
 
 
+def test_a_result_of_an_agent_that_ours_has_asked_is_not_its_own() -> None:
+    assert hear(init(), told("Looked it up.", parent_tool_use_id="toolu_1")).result(None) is None
+
+
 def test_several_results_of_one_run_are_added_up() -> None:
     one = {"claude-sonnet-5-5": {"inputTokens": 100, "outputTokens": 10, "costUSD": 0.5}}
     two = {"claude-sonnet-5-5": {"inputTokens": 50, "outputTokens": 5, "costUSD": 0.25}}
