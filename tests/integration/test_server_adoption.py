@@ -70,10 +70,7 @@ class Listener(threading.Thread):
             self.exits.append(frame)
 
 
-@pytest.mark.parametrize("killed", [("server",), ("runner", "server")])
-def test_whoever_is_killed_the_agent_is_adopted_and_its_stream_is_whole(
-    server: Server, killed: tuple[str, ...]
-) -> None:
+def test_runner_and_service_are_killed_the_agent_is_adopted_and_its_stream_is_whole(server: Server) -> None:
     with server.client() as api:
         task = api.post("/api/tasks", json={"title": "Talk"}).json()["id"]
         started = api.post(f"/api/tasks/{task}/run").json()
@@ -81,17 +78,12 @@ def test_whoever_is_killed_the_agent_is_adopted_and_its_stream_is_whole(
         until(lambda: listener.heard.count(b"\n") > 20, "some output", LONG)
         agent = server.agent_pid()
 
-        for who in killed:
-            if who == "server":
-                server.stop(signal.SIGKILL)
-            else:
-                os.kill(started["pid"], signal.SIGKILL)
+        os.kill(started["pid"], signal.SIGKILL)
+        server.stop(signal.SIGKILL)
         heard = len(listener.heard)
-        if "server" in killed:
-            server.start()
+        server.start()
         until(lambda: len(listener.heard) > heard + 200, "more output", LONG)
-        if "runner" in killed:
-            until(lambda: server.runner_pid(started["execution_id"]) not in (0, started["pid"]), "another runner", LONG)
+        until(lambda: server.runner_pid(started["execution_id"]) not in (0, started["pid"]), "another runner", LONG)
         meanwhile = api.get(f"/api/tasks/{task}").json()
         (server.directory / "gate").touch()
         done = until(lambda: (told := api.get(f"/api/tasks/{task}").json())["status"] == "review" and told, "end", LONG)
@@ -102,7 +94,7 @@ def test_whoever_is_killed_the_agent_is_adopted_and_its_stream_is_whole(
     assert whole.endswith(b"the end\n")
     assert (meanwhile["status"], meanwhile["execution_id"]) == ("running", started["execution_id"])
     assert [one["status"] for one in listener.exits] == ["succeeded"]
-    assert listener.connections == (2 if "server" in killed else 1)
+    assert listener.connections == 2
     assert len(list((server.home / "runs").glob("*"))) == 1, "the agent was started again"
     assert server.agent_pid() == agent
     assert done["output"][-1] == "the end"
