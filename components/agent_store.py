@@ -148,6 +148,14 @@ class AgentStore:
         )
         return [(parent, child) for parent, child in self._store.rows((text, {"id": workflow_id}))]
 
+    def needs_of(self, workflow_id: str, known: Sequence[Agent]) -> dict[str, list[str]]:
+        """Return the names of those that each agent of a workflow depends on, by its id."""
+        names = {one.id: one.name for one in known}
+        needs: dict[str, list[str]] = {}
+        for parent, child in self.edges_of(workflow_id):
+            needs.setdefault(child, []).append(names.get(parent, parent[:8]))
+        return needs
+
     def parents_of(self, agent_id: str) -> list[Agent]:
         """Return the agents that one depends on, in the order in which they were named."""
         tail = "JOIN agent_edges e ON e.parent_id = a.id WHERE e.child_id = :id ORDER BY e.place"

@@ -61,6 +61,17 @@ def spawn(agents: AgentStore, one: Agent, config: Config, parent: Agent | None =
     return made
 
 
+def in_order(one: Workflow, agents: Sequence[Agent]) -> list[Agent]:
+    """Return the agents of a workflow in the order in which they were written, the items of a map behind it."""
+    places = {node["id"]: place for place, node in enumerate(json.loads(one.source)["nodes"])}
+
+    def place(agent: Agent) -> tuple[int, int, str]:
+        node, _, number = agent.node.partition("[")
+        return places.get(node, len(places)), int(number[:-1]) if number else -1, agent.created_at
+
+    return sorted(agents, key=place)
+
+
 def _id_of(key: str) -> str:
     return hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32] if key else uuid.uuid4().hex
 

@@ -49,10 +49,12 @@ def parsed(text: str, name: str) -> Graph:
     return graph_of(document.data, name, document.place, document.twice())
 
 
-def graph_of(data: object, name: str, place: Place | None = None, twice: Iterable[str] = ()) -> Graph:
+def graph_of(
+    data: object, name: str, place: Place | None = None, twice: Iterable[str] = (), *, may_be_empty: bool = False
+) -> Graph:
     """Return the workflow that plain data describes. `place` tells where in the text something is.
 
-    Raises ConfigError with every mistake.
+    Raises ConfigError with every mistake; to have no node yet is one unless it `may_be_empty`.
     """
     the_place = place or _no_place
     found = list(twice)
@@ -62,7 +64,7 @@ def graph_of(data: object, name: str, place: Place | None = None, twice: Iterabl
     nodes = tuple(_node(one, data) for one in data["nodes"])
     for number, node in enumerate(nodes):
         found += [f"node {node.id!r}{the_place(('nodes', number))}: {words}" for words in _problems_of_node(node)]
-    if not nodes:
+    if not nodes and not may_be_empty:
         found.append("it has no node; add one under `nodes`")
     found += workflow.mistakes(nodes, lambda number: the_place(("nodes", number)))
     workflow.require(name, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.agent import AgentStatus, NodeKind
+from components.agent import Agent, AgentStatus, NodeKind
 
 LABEL_LETTERS = 60
 
@@ -37,21 +37,27 @@ COLOURS: Mapping[str, str] = {
 }
 
 
+def drawn(agents: Iterable[Agent], needs: Mapping[str, Sequence[str]]) -> Iterator[Drawn]:
+    """Yield agents as they are drawn; `needs` are the names of those that each depends on, by its id."""
+    for one in agents:
+        yield Drawn(one.name, f"{one.name}: {one.role}", tuple(needs.get(one.id, ())), one.kind, str(one.status))
+
+
 def mermaid(nodes: Iterable[Drawn]) -> str:
     """Return a graph as a Mermaid flowchart, its nodes coloured by their status."""
-    drawn = list(nodes)
-    names = {node.id: f"n{number}" for number, node in enumerate(drawn)}
-    return "\n".join(["flowchart TD", *_lines(drawn, names)]) + "\n"
+    chosen = list(nodes)
+    names = {node.id: f"n{number}" for number, node in enumerate(chosen)}
+    return "\n".join(["flowchart TD", *_lines(chosen, names)]) + "\n"
 
 
-def _lines(drawn: Sequence[Drawn], names: Mapping[str, str]) -> Iterator[str]:
-    for node in drawn:
+def _lines(chosen: Sequence[Drawn], names: Mapping[str, str]) -> Iterator[str]:
+    for node in chosen:
         opening, closing = SHAPES[node.kind]
         colour = f":::{node.status}" if node.status in COLOURS else ""
         yield f'    {names[node.id]}{opening}"{_label(node.label)}"{closing}{colour}'
-    for node in drawn:
+    for node in chosen:
         yield from (f"    {names[parent]} --> {names[node.id]}" for parent in node.needs if parent in names)
-    for status in dict.fromkeys(node.status for node in drawn if node.status in COLOURS):
+    for status in dict.fromkeys(node.status for node in chosen if node.status in COLOURS):
         yield f"    classDef {status} {COLOURS[status]}"
 
 

@@ -120,20 +120,15 @@ def list_all(status: str, limit: int, as_json: bool, file: Path | None) -> int:
 @_config
 def show_one(word: str, as_json: bool, mermaid: bool, file: Path | None) -> int:
     """Show where a workflow stands, node by node."""
-    from components import workflow_picture
+    from components import workflow_entry, workflow_picture
     from components.cli import workflow_view
-    from components.workflow_picture import Drawn
 
     agents = session.agents(session.loaded(file))
     one = agents.workflow(word)
-    nodes = workflow_view.in_order(one, agents.agents_of(one.id))
-    needs = workflow_view.needs_of(agents, one.id, nodes)
+    nodes = workflow_entry.in_order(one, agents.agents_of(one.id))
+    needs = agents.needs_of(one.id, nodes)
     if mermaid:
-        drawn = (
-            Drawn(node.name, f"{node.name}: {node.role}", tuple(needs.get(node.id, ())), node.kind, str(node.status))
-            for node in nodes
-        )
-        show(workflow_picture.mermaid(drawn).rstrip())
+        show(workflow_picture.mermaid(workflow_picture.drawn(nodes, needs)).rstrip())
     elif as_json:
         show(json.dumps(workflow_view.as_json(one, nodes, needs), ensure_ascii=False))
     else:

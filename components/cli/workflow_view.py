@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -63,26 +62,6 @@ def as_json(one: Workflow, agents: Sequence[Agent], needs: Mapping[str, Sequence
     nodes = [{**asdict(agent), "needs": list(needs.get(agent.id, ())), "duration": agent.seconds} for agent in agents]
     kept = {name: value for name, value in asdict(one).items() if name != "source"}
     return {**kept, "cost_usd": sum(agent.cost_usd for agent in agents), "agents": nodes}
-
-
-def in_order(one: Workflow, agents: Sequence[Agent]) -> list[Agent]:
-    """Return the agents of a workflow in the order in which they were written, the items of a map behind it."""
-    places = {node["id"]: place for place, node in enumerate(json.loads(one.source)["nodes"])}
-
-    def place(agent: Agent) -> tuple[int, int, str]:
-        node, _, number = agent.node.partition("[")
-        return places.get(node, len(places)), int(number[:-1]) if number else -1, agent.created_at
-
-    return sorted(agents, key=place)
-
-
-def needs_of(agents: AgentStore, workflow_id: str, known: Sequence[Agent]) -> dict[str, list[str]]:
-    """Return the names of those that each agent depends on, by its id."""
-    names = {one.id: one.name for one in known}
-    needs: dict[str, list[str]] = {}
-    for parent, child in agents.edges_of(workflow_id):
-        needs.setdefault(child, []).append(names.get(parent, parent[:8]))
-    return needs
 
 
 def follow(agents: AgentStore, workflow_id: str, after: int, have_driven: Callable[[], None]) -> int:

@@ -27,6 +27,7 @@ from components.server import (
     stream_routes,
     task_routes,
     tidying,
+    workflow_routes,
 )
 from components.server.audit import Audit
 from components.server.beginnings import Beginnings
@@ -48,7 +49,7 @@ SYNC_SECONDS = 10.0
 """How often the history is compared with what lives on this machine."""
 TIDY_SECONDS = 3600.0
 """How often to look for stale workspaces."""
-ROUTERS = (page_routes, overview_routes, task_routes, runtime_routes, stream_routes)
+ROUTERS = (page_routes, overview_routes, task_routes, runtime_routes, workflow_routes, stream_routes)
 DESCRIPTION = "Tasks, executions and workspaces of coding agents. Times are UTC in ISO 8601, money is USD."
 
 
