@@ -30,6 +30,7 @@ KNOWN_FORMATS = (FORMAT,)
 QUIET_SECONDS = 60.0
 CLOCK_SECONDS = 1.0
 """How much a machine's clock may differ from the database's before the order of entries is set right."""
+PRIORITY_LIMIT = 2**31 - 1
 PERFORM = "perform"
 FIRE = "fire"
 ANY_ROLE = "-"
@@ -128,10 +129,14 @@ class Ledger:
 
     def enter(self, entries: Sequence[QueueEntry]) -> None:
         """Make entries durable, all or none; one whose key is there already changes nothing."""
-        statuses = [self._client._build_enqueue_status(_options(entry), *arguments(entry))[1] for entry in entries]
         with self._translated():
-            entered = self._client._sys_db.init_workflows(statuses)
+            entered = self._client._sys_db.init_workflows([self._status(entry) for entry in entries])
         self._set_right(entered)
+
+    def _status(self, entry: QueueEntry) -> dict[str, Any]:
+        """Return an entry as DBOS stores it. Its own check of priorities refuses 0; the column takes any number."""
+        _, status = self._client._build_enqueue_status(_options(entry), *arguments(entry))
+        return {**status, "priority": max(-PRIORITY_LIMIT, min(entry.priority, PRIORITY_LIMIT))}
 
     def _set_right(self, keys: Collection[str]) -> None:
         """Give new entries their turn by the database's clock, where ours differs: DBOS takes ours."""
@@ -241,6 +246,5 @@ def _options(entry: QueueEntry) -> dict[str, Any]:
         "queue_name": QUEUE,
         "workflow_id": entry.key,
         "app_version": FORMAT,
-        "priority": entry.priority,
         "queue_partition_key": entry.role or ANY_ROLE,
     }

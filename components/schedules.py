@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from components.errors import ConfigError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from components.errors import ConfigError, StoreUnavailable
 from components.ports import AgentQueue, Performer, QueueEntry
 from components.schedule_kind import Schedule
 
@@ -51,12 +53,19 @@ class Schedules:
             claims.schedule({PREFIX + name: (one.cron, asdict(one)) for name, one in self._schedules.items()}, PREFIX)
 
     def fire(self, context: Mapping[str, str], firing: str) -> None:
-        """Make what a schedule asks for now; it may be another worker's."""
+        """Make what a schedule asks for now; it may be another worker's. An absent store is waited for, two minutes."""
         if not isinstance(self._performer, Recurring):
             raise ConfigError("this worker performs nothing that recurs")
         schedule = Schedule(**context)
-        entries = self._performer.recur(schedule, firing)
-        self._queue.enqueue(entries)
+        for attempt in Retrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_fixed(5),
+            stop=stop_after_delay(120),
+            reraise=True,
+        ):
+            with attempt:
+                entries = self._performer.recur(schedule, firing)
+                self._queue.enqueue(entries)
         logger.info("schedule %s fired for %s: %d entries", schedule.name, firing, len(entries))
 
 

@@ -40,6 +40,7 @@ class Fleet:
         self.directory = directory
         self.url = url.replace(":not-asked-for@", "@") or store_url.of_file(directory / "engine.db")
         self.ledger_file = directory / "ledger"
+        self.env: dict[str, str] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def settings(self, **more: Any) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class Fleet:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **self.env},
             )
         self.processes.append(process)
         if wait:

@@ -45,7 +45,7 @@ def machines(server: PostgreSql, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_an_entry_told_three_times_is_performed_once_by_a_worker_of_its_role_the_urgent_first(fleet: Fleet) -> None:
-    low, high, other = QueueEntry("low", role="dev"), QueueEntry("high", role="dev", priority=1), QueueEntry("other")
+    low, high, other = QueueEntry("low", role="dev"), QueueEntry("high", role="dev", priority=-1), QueueEntry("other")
     fleet.enqueue([low, other])
     fleet.enqueue([low, high])
     fleet.start(worker_roles="dev", worker_concurrency=1)
