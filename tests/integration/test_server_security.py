@@ -30,6 +30,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that attempts leave as it is."""
+    with serving(tmp_path_factory.mktemp("standing")) as made:
+        yield made
+
+
 def run(server: Server, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a `serve` that is to refuse, within a minute."""
     return subprocess.run(
@@ -95,23 +102,23 @@ def test_the_reading_token_changes_nothing(server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:80", ""])
-def test_a_name_that_is_not_ours_is_not_answered(server: Server, host: str) -> None:
-    with server.client() as api:
+def test_a_name_that_is_not_ours_is_not_answered(standing: Server, host: str) -> None:
+    with standing.client() as api:
         assert api.get("/api/tasks", headers={"Host": host}).status_code == 421
         assert api.get("/", headers={"Host": host}).status_code == 421
 
 
-def test_pages_of_other_sites_reach_neither_api_nor_streams(server: Server) -> None:
-    own = server.url
-    with server.client() as api:
+def test_pages_of_other_sites_reach_neither_api_nor_streams(standing: Server) -> None:
+    own = standing.url
+    with standing.client() as api:
         codes = {
             origin: api.get("/api/tasks", headers={"Origin": origin}).status_code
             for origin in ("http://evil.example", "null", f"{own}.evil.example", "http://localhost:1", own)
         }
-    headers = {**server.headers, "Origin": "http://evil.example"}
+    headers = {**standing.headers, "Origin": "http://evil.example"}
     with (
         pytest.raises(InvalidStatus) as refusal,
-        connect(server.socket_url("/ws/events"), additional_headers=headers, proxy=None),
+        connect(standing.socket_url("/ws/events"), additional_headers=headers, proxy=None),
     ):
         pass
 
@@ -120,16 +127,16 @@ def test_pages_of_other_sites_reach_neither_api_nor_streams(server: Server) -> N
     assert refusal.value.response.status_code == 403
 
 
-def test_a_page_gives_its_token_as_a_protocol(server: Server) -> None:
-    words = ["agent-runner", f"agent-runner.token.{server.token()}"]
+def test_a_page_gives_its_token_as_a_protocol(standing: Server) -> None:
+    words = ["agent-runner", f"agent-runner.token.{standing.token()}"]
 
-    with connect(server.socket_url("/ws/events"), subprotocols=words, origin=server.url, proxy=None) as stream:
+    with connect(standing.socket_url("/ws/events"), subprotocols=words, origin=standing.url, proxy=None) as stream:
         assert stream.subprotocol == "agent-runner"
         assert json.loads(stream.recv(20))["type"] == "start"
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(server: Server, is_announced: bool) -> None:
+def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(standing: Server, is_announced: bool) -> None:
     piece = b" " * (1 << 20)
     sent = 0
 
@@ -141,7 +148,7 @@ def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(server: Serv
 
     headers = {"Content-Type": "application/json", **({"Content-Length": str(100 << 20)} if is_announced else {})}
     began = time.monotonic()
-    with server.client() as api:
+    with standing.client() as api:
         answer = api.post("/api/tasks", content=pieces(), headers=headers)
 
     assert answer.status_code == 413
@@ -153,24 +160,24 @@ def test_a_body_of_a_hundred_megabytes_is_refused_before_it_is_read(server: Serv
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"\xff\xfe", b'{"title": 1}', b'{"title": "\\ud800"}', b'{"title": "a\\u0000b"}']
 )
-def test_what_is_no_json_or_no_text_is_refused(server: Server, body: bytes) -> None:
-    with server.client() as api:
+def test_what_is_no_json_or_no_text_is_refused(standing: Server, body: bytes) -> None:
+    with standing.client() as api:
         answer = api.post("/api/tasks", content=body, headers={"Content-Type": "application/json"})
 
     assert answer.status_code == 400
     assert answer.json()["kind"] == "Invalid"
 
 
-def test_no_id_leads_out_of_the_home(server: Server) -> None:
+def test_no_id_leads_out_of_the_home(standing: Server) -> None:
     ids = ("..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "a/b", "\\..\\", "~", "%2e%2e", "x" * 5000)
     places = ("/api/tasks/{}", "/api/agent-runtime/executions/{}", "/api/agent-runtime/workspaces/{}", "/static/{}")
-    with server.client() as api:
+    with standing.client() as api:
         codes = {api.get(place.format(one)).status_code for place in places for one in ids}
         ended = {api.delete(place.format(one)).status_code for place in places[::2] for one in ids}
 
     assert codes <= {200, 404, 405, 307}
     assert ended <= {404, 405, 307}
-    with server.client() as api:
+    with standing.client() as api:
         assert "root:" not in api.get("/static/..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd").text
 
 
@@ -244,13 +251,13 @@ def test_it_serves_https_with_a_certificate(tmp_path: Path) -> None:
     assert answer.status_code == 200
 
 
-def test_half_open_connections_and_nonsense_do_not_keep_others_waiting(server: Server) -> None:
+def test_half_open_connections_and_nonsense_do_not_keep_others_waiting(standing: Server) -> None:
     with contextlib.ExitStack() as stack:
         for number in range(100):
-            one = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", standing.port)))
             one.sendall([b"", b"GET / HTTP/1.1\r\nHost:", os.urandom(200)][number % 3])
 
-        with server.client() as api:
+        with standing.client() as api:
             answer = api.get("/api/tasks")
 
     assert answer.status_code == 200
@@ -302,20 +309,20 @@ def test_a_daemon_serves_its_metrics_to_this_machine(tmp_path: Path, server: Ser
     assert "agent_runner_request_seconds" not in told
 
 
-def test_headers_without_end_are_cut_off(server: Server) -> None:
+def test_headers_without_end_are_cut_off(standing: Server) -> None:
     line = b"X-Filler: " + b"x" * 5000 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", server.port)) as one:
+    with socket.create_connection(("127.0.0.1", standing.port)) as one:
         one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         with pytest.raises(OSError, match=r"reset|Broken pipe"):
             for _ in range(100_000):
                 one.sendall(line)
 
-    with server.client() as api:
+    with standing.client() as api:
         assert api.get("/api/tasks").status_code == 200
 
 
-def test_a_body_that_is_no_json_is_told_how_to_be_sent(server: Server) -> None:
-    with server.client() as api:
+def test_a_body_that_is_no_json_is_told_how_to_be_sent(standing: Server) -> None:
+    with standing.client() as api:
         form = api.post("/api/tasks", data={"title": "T"})
         plain = api.post("/api/tasks", content='{"title": "T"}', headers={"Content-Type": "text/plain"})
         deep = api.post("/api/tasks", content="[" * 100_000, headers={"Content-Type": "application/json"})
@@ -325,8 +332,8 @@ def test_a_body_that_is_no_json_is_told_how_to_be_sent(server: Server) -> None:
     assert "no JSON" in deep.json()["error"]
 
 
-def test_a_request_with_two_hosts_is_not_answered(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port)) as one:
+def test_a_request_with_two_hosts_is_not_answered(standing: Server) -> None:
+    with socket.create_connection(("127.0.0.1", standing.port)) as one:
         one.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         answer = one.recv(100)
 

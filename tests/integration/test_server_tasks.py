@@ -41,6 +41,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that starts nothing."""
+    with serving(tmp_path_factory.mktemp("standing")) as made:
+        yield made
+
+
 @pytest.fixture
 def api(server: Server) -> Iterator[httpx.Client]:
     with server.client() as client:
@@ -281,12 +288,13 @@ def test_a_private_repository_elsewhere_is_cloned_worked_in_and_pushed_to(tmp_pa
     ],
 )
 def test_a_bad_order_is_refused_by_the_name_of_what_is_wrong(
-    api: httpx.Client, change: dict[str, Any], status: int, named: str
+    standing: Server, change: dict[str, Any], status: int, named: str
 ) -> None:
     order = {"worker": "backend_dev", "repository": "shop", "task": "Paint", **change}
     order = {name: value for name, value in order.items() if value is not None}
 
-    answer = api.post("/api/agent-runtime/execute", json=order)
+    with standing.client() as api:
+        answer = api.post("/api/agent-runtime/execute", json=order)
 
     assert answer.status_code == status, answer.text
     assert named in answer.json()["error"]
