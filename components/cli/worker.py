@@ -35,8 +35,8 @@ its next start adopts the agents at work; by other machines after worker_ttl (90
 On one machine:
   advanced-agent-runner worker
 \b
-On each of many machines (the password belongs into ~/.pgpass or into HEADLESS_PM_QUEUE):
-  advanced-agent-runner worker --queue postgresql://runner@db/runner --concurrency 8
+On each of many machines, whose agents and queue are in one database (the password belongs into ~/.pgpass):
+  advanced-agent-runner worker --store postgresql://runner@db/runner --concurrency 8
 \b
 Serve some roles only, and have a second worker on the machine:
   advanced-agent-runner worker --roles qa,architect --name $(hostname)-qa
@@ -56,6 +56,9 @@ Exit codes: 0 stopped, 2 a mistake in the call or the configuration, 75 another 
 
 @click.command(name="worker", help=HELP, short_help="Perform the agents that wait in the queue.")
 @click.option("--queue", metavar="URL", help="The queue.  [default: PostgreSQL of `store`, else a file in the home]")
+@click.option(
+    "--store", metavar="URL", help="Where agents and the history are recorded.  [default: a file in the home]"
+)
 @click.option("--roles", "worker_roles", metavar="A,B", help="The roles to serve.  [default: all]")
 @click.option("--concurrency", "worker_concurrency", metavar="N", help="How many agents at once.  [default: 4]")
 @click.option("--name", "worker_name", metavar="NAME", help="This worker's name, its own.  [default: the machine's]")
@@ -67,6 +70,7 @@ Exit codes: 0 stopped, 2 a mistake in the call or the configuration, 75 another 
 @click.option(
     "--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to agents at work.  [default: leave]"
 )
+@click.option("--repo", "repository", metavar="DIR", help="The repository of agents that name none.  [default: here]")
 @click.option("--show", "only_show", is_flag=True, help="Show all workers and what waits, and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Write the state as JSON, one object a line.")
 @click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
