@@ -266,3 +266,23 @@ def test_a_picture_shows_shapes_statuses_and_nothing_that_means_something_to_mer
         "    n1 --> n2",
         "    classDef completed fill:#c8e6c9,stroke:#1b5e20",
     ]
+
+
+def test_the_example_of_the_guide_is_right_and_has_what_the_guide_says() -> None:
+    text = (ROOT / "docs" / "calculator.yaml").read_text()
+    guide = (ROOT / "docs" / "workflows.md").read_text()
+
+    graph = workflow_file.parsed(text, "calculator.yaml")
+
+    assert f"{len(graph.nodes)} nodes in {len(workflow.layers(graph.nodes))} steps, at most 2 at once" in guide
+    assert {node.kind for node in graph.nodes} == set(NodeKind)
+
+
+def test_the_guide_names_every_key() -> None:
+    guide = (ROOT / "docs" / "workflows.md").read_text()
+
+    missing = [
+        key for key in (*workflow_format.NODE["properties"], *workflow_format.FILE_KEYS) if f"`{key}`" not in guide
+    ]
+
+    assert missing == []
