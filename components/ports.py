@@ -168,13 +168,15 @@ class KnowsParents(Protocol):
 class QueueEntry:
     """One attempt of an agent whose turn has come. The key `<agent id>:<attempt>` is entered once, however often told.
 
-    `role` says which workers may take it; of those that wait the lowest `priority` comes first.
+    `role` says which workers may take it; of those that wait the lowest `priority` comes first. `lost` is how many
+    attempts were lost with their machines since it was entered; `attempt` counts them in.
     """
 
     agent_id: str
     attempt: int = 1
     role: str = ""
     priority: int = 100
+    lost: int = 0
 
     @property
     def key(self) -> str:

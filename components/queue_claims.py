@@ -79,9 +79,10 @@ class Claims(Ledger):
         dbos.DBOS.listen_queues([])
         dbos.DBOS.launch()
 
-    def _body(self) -> Callable[[str, int, str, int], None]:
-        def perform(agent_id: str, attempt: int, role: str, priority: int) -> None:
-            self._perform(str(self._dbos.DBOS.workflow_id), QueueEntry(agent_id, attempt, role, priority))
+    def _body(self) -> Callable[[str, int, str, int, int], None]:
+        def perform(agent_id: str, attempt: int, role: str, priority: int, lost: int) -> None:
+            entry = QueueEntry(agent_id, attempt + lost, role, priority, lost)
+            self._perform(str(self._dbos.DBOS.workflow_id), entry)
 
         return perform
 
@@ -146,7 +147,7 @@ class Claims(Ledger):
         begun = set()
         for status in statuses:
             try:
-                _core.execute_dequeued_workflow(self._running, _with_attempt(status), claim.owner)
+                _core.execute_dequeued_workflow(self._running, _with_losses(status), claim.owner)
             except Exception:
                 logger.exception("%s is no entry of ours; it is marked as failed", status["workflow_uuid"])
                 self._refuse(status["workflow_uuid"], claim.owner)
@@ -182,10 +183,10 @@ class Claims(Ledger):
         super().close()
 
 
-def _with_attempt(status: WorkflowStatusInternal) -> WorkflowStatusInternal:
-    """Count the attempts that were lost with their machines: each handing out but the first is one more."""
+def _with_losses(status: WorkflowStatusInternal) -> WorkflowStatusInternal:
+    """Tell how many attempts were lost with their machines: the entry was handed out once more for each."""
     if status["name"] != PERFORM:
         return status
     stored = json.loads(status["inputs"] or "")
-    stored["positionalArgs"][1] += max(0, (status["recovery_attempts"] or 1) - 1)
+    stored["positionalArgs"].append(max(0, (status["recovery_attempts"] or 1) - 1))
     return {**status, "inputs": json.dumps(stored)}

@@ -150,9 +150,10 @@ class Ledger:
             )
 
     def cancel(self, key: str) -> None:
-        """Mark an entry cancelled, unless it has ended. One that is not there is no error."""
+        """Mark an attempt cancelled, unless it has ended; it may have been entered as an earlier one of its agent."""
+        agent_id, _, attempt = key.rpartition(":")
         with self._translated():
-            self._client.cancel_workflow(key)
+            self._client.cancel_workflows([f"{agent_id}:{number}" for number in range(1, int(attempt) + 1)])
 
     def states(self, keys: Sequence[str]) -> dict[str, State]:
         """Return what the queue says of some entries; one that is not there is missing."""
@@ -166,7 +167,6 @@ class Ledger:
         """Return the roles of the entries whose turn is next, in their order; no `roles` are all of them."""
         chosen = "AND queue_partition_key IN :roles" if roles else ""
         refused = "AND queue_partition_key NOT IN :without" if without else ""
-        values = {"roles": list(roles)} if roles else {}
         found = self.database.rows(
             "SELECT queue_partition_key FROM {prefix}workflow_status WHERE queue_name = :queue"  # noqa: S608
             " AND status = 'ENQUEUED' AND status IN ('ENQUEUED', 'PENDING') AND application_version IN :formats"
@@ -174,7 +174,7 @@ class Ledger:
             queue=QUEUE,
             formats=list(KNOWN_FORMATS),
             limit=limit,
-            **values,
+            **({"roles": list(roles)} if roles else {}),
             **({"without": list(without)} if without else {}),
         )
         return [role for (role,) in found]

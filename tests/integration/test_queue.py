@@ -115,17 +115,21 @@ def test_a_worker_that_leaves_has_its_work_taken_up_by_its_next_start(fleet: Fle
 
 
 def test_a_worker_that_hands_over_has_its_work_done_by_another_as_the_next_attempt(fleet: Fleet) -> None:
-    fleet.enqueue([QueueEntry("wait1")])
+    fleet.enqueue([QueueEntry("wait1"), QueueEntry("wait2")])
     first = fleet.start("one")
-    until(lambda: fleet.lines("start"), "the start")
+    until(lambda: len(fleet.lines("start")) == 2, "the starts")
     fleet.start("two", machine="m2")
 
     first.send_signal(signal.SIGQUIT)
     first.wait(20)
+    until(lambda: len(fleet.lines("start")) == 4, "the next attempts")
+    with fleet.queue() as queue:
+        queue.cancel("wait2:2")
+    until(lambda: fleet.lines("cancelled"), "the end of what was cancelled as the attempt that it is by now")
     fleet.open_gate()
 
     until(lambda: fleet.ended() == ["wait1"], "the end")
-    found = [(line.event, line.worker, line.attempt) for line in fleet.lines()]
+    found = [(line.event, line.worker, line.attempt) for line in fleet.lines() if line.agent == "wait1"]
     assert found == [("start", "one", 1), ("TaskTaken", "one", 1), ("start", "two", 2), ("end", "two", 2)]
 
 
