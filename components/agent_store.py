@@ -14,6 +14,8 @@ from components.agent import Agent, AgentMove, AgentStatus, Workflow, WorkflowSt
 from components.errors import AmbiguousId, IllegalMove, NotFound
 from components.ports import QueueEntry
 from components.store import Store, now_text
+from components.store_queries import AFTER_HEX
+from components.store_reader import HEX
 
 if TYPE_CHECKING:
     from components.agent_moves import Moves
@@ -199,8 +201,11 @@ def execution_of(agent_id: str, attempt: int) -> str:
 
 
 def _range(word: str) -> dict[str, str]:
-    prefix = word.strip().lower()[:64].replace("\0", "?")
-    return {"low": prefix, "high": f"{prefix}~"} if prefix else {"low": "~", "high": "~"}
+    """Return between what ids lie that begin with a word; a word that is no beginning of an id has none."""
+    prefix = word.strip().lower()
+    if not prefix or not HEX.issuperset(prefix):
+        return {"low": AFTER_HEX, "high": AFTER_HEX}
+    return {"low": prefix, "high": prefix + AFTER_HEX}
 
 
 def _only(found: list[One], word: str, what: str) -> One:

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,7 @@ class Place:
         self.agents = AgentStore(self.store)
         self.queue = LocalQueue(workers)
         self.engine = WorkflowEngine(self.agents, self.queue)
+        self._looking = threading.Event()
         self.config: Config = load({"home": "/nonexistent"}, {}).config
 
     def enter(self, *nodes: Node) -> Workflow:
@@ -84,7 +87,10 @@ class Place:
         return self.agents.workflow(made.id).status
 
     def ended(self, made: Workflow, seconds: float = 50) -> WorkflowStatus:
-        until(lambda: self.status(made) not in (WorkflowStatus.PENDING, WorkflowStatus.ACTIVE), "the end", seconds)
+        deadline = time.monotonic() + seconds
+        while self.status(made) in (WorkflowStatus.PENDING, WorkflowStatus.ACTIVE) and not self.queue.failures:
+            assert time.monotonic() < deadline, f"no end within {seconds} s: {self.agents.counts([made.id])}"
+            self._looking.wait(0.1)  # each look is a question to the database: they are not to slow it down
         assert self.queue.failures == []
         return self.status(made)
 
@@ -126,6 +132,15 @@ def file_place(tmp_path: Path) -> Iterator[Place]:
         yield made
 
 
+@pytest.fixture
+def quick_place(tmp_path: Path) -> Iterator[Place]:
+    """A place whose disk costs nothing: a thousand ends are two thousand syncs."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as directory:
+        with opened(store_url.of_file(Path(directory) / "store.db")) as made:
+            yield made
+
+
 def chain(count: int) -> list[Node]:
     return [Node(f"n{number}", "do", needs=(f"n{number - 1}",) if number else ()) for number in range(count)]
 
@@ -143,14 +158,14 @@ def respects_order(order: list[str], nodes: list[Node]) -> bool:
     ],
 )
 def test_a_graph_of_a_thousand_nodes_is_worked_off_in_order_and_each_node_once(
-    file_place: Place, nodes: list[Node]
+    quick_place: Place, nodes: list[Node]
 ) -> None:
-    made = file_place.enter(*nodes)
-    performer = file_place.work()
+    made = quick_place.enter(*nodes)
+    performer = quick_place.work()
 
-    file_place.engine.run(made.id)
+    quick_place.engine.run(made.id)
 
-    assert file_place.ended(made) is WorkflowStatus.COMPLETED
+    assert quick_place.ended(made) is WorkflowStatus.COMPLETED
     assert sorted(performer.begun) == sorted(node.id for node in nodes)
     assert respects_order(performer.begun, nodes)
 
@@ -196,24 +211,29 @@ def test_any_graph_ends_as_its_policies_say(tmp_path_factory: pytest.TempPathFac
         place.ended(made)
         statuses = place.statuses(made)
 
-    assert statuses == expected(nodes, failing)
-    assert sorted(performer.begun) == sorted(
-        name
-        for name, status in statuses.items()
-        if status is COMPLETED or (status is FAILED and name in performer.begun)
-    )
-    assert len(set(performer.begun)) == len(performer.begun)
+    wanted, begun = expected(nodes, failing)
+    assert sorted(performer.begun) == sorted(begun)
+    assert {name: told(name, statuses, begun) for name in wanted} == {
+        name: told(name, wanted, begun) for name in wanted
+    }
 
 
-def expected(nodes: list[Node], failing: set[str]) -> dict[str, AgentStatus]:
-    """Return how a graph ends: worked off one by one, by the plain words of the policies."""
+def told(name: str, statuses: dict[str, AgentStatus], begun: set[str]) -> str:
+    """Return how a node ended; where parents of different policies fail, the first one decides how it is called."""
+    return "not begun" if name not in begun and statuses[name] in (FAILED, SKIPPED) else str(statuses[name])
+
+
+def expected(nodes: list[Node], failing: set[str]) -> tuple[dict[str, AgentStatus], set[str]]:
+    """Return how a graph ends and who is begun: worked off one by one, by the plain words of the policies."""
     by_id = {node.id: node for node in nodes}
     states = dict.fromkeys(by_id, PENDING)
+    begun = set()
     while chosen := ready(nodes, states):
         name = chosen[0]
+        begun.add(name)
         states[name] = FAILED if name in failing else COMPLETED
         take_along(name, nodes, by_id, states)
-    return states
+    return states, begun
 
 
 def take_along(name: str, nodes: list[Node], by_id: dict[str, Node], states: dict[str, AgentStatus]) -> None:
@@ -497,13 +517,7 @@ def test_a_killed_engine_goes_on_and_never_runs_a_completed_node_again(file_plac
         before = set(completed(file_place, made))
         written = ledger.read_text().split()
         with engine_process(file_place.store.url, ledger) as process:
-            until(
-                lambda more=len(written) + 11: (
-                    len(ledger.read_text().split()) >= more or file_place.status(made) is not WorkflowStatus.ACTIVE
-                ),
-                "some nodes",
-                30,
-            )
+            until(partial(is_further, file_place, made, ledger, len(written) + 11), "some nodes", 30)
             process.send_signal(signal.SIGKILL)
         assert before.isdisjoint(ledger.read_text().split()[len(written) :])
     counts = {name: ledger.read_text().split().count(name) for name in {node.id for node in nodes}}
@@ -513,6 +527,10 @@ def test_a_killed_engine_goes_on_and_never_runs_a_completed_node_again(file_plac
     assert min(counts.values()) == 1
     assert sum(counts.values()) - len(nodes) <= 2 * rounds  # at work at the kill: begun again, it was not over
     assert respects_order(list(dict.fromkeys(ledger.read_text().split())), nodes)
+
+
+def is_further(place: Place, made: Workflow, ledger: Path, lines: int) -> bool:
+    return len(ledger.read_text().split()) >= lines or place.status(made) is not WorkflowStatus.ACTIVE
 
 
 def completed(place: Place, made: Workflow) -> list[str]:
