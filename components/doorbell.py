@@ -87,10 +87,10 @@ def is_alive(home: Path, life: str) -> bool:
     return durable.is_held(_bell(home, life))
 
 
-def dead(home: Path) -> Iterator[str]:
-    """Yield the workers of a home that are dead for certain, and are not buried."""
+def dead(home: Path, place_id: str) -> Iterator[str]:
+    """Yield the workers of a place that are dead for certain, and are not buried; of others the kernel cannot tell."""
     for life in lives(home):
-        if not is_alive(home, life):
+        if place_of(life) == place_id and not is_alive(home, life):
             yield life
 
 

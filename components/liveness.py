@@ -53,7 +53,7 @@ class Liveness:
         beat_at = 0.0
         while not stop.is_set():
             try:
-                self.adopt_the_dead(doorbell.dead(self._home))
+                self.adopt_the_dead(doorbell.dead(self._home, self._place))
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + self._interval
                     self.beat()
@@ -95,6 +95,7 @@ class Liveness:
         for life in silent - {self._row.life}:
             if doorbell.place_of(life) != self._place or not doorbell.is_alive(self._home, life):
                 self._ledger.database.sign_out(life)
+                doorbell.bury(self._home, life)
 
     def _forget(self, now: float) -> None:
         if now >= self._forget_at:

@@ -72,5 +72,8 @@ class Schedules:
 def _check(name: str, cron: str) -> None:
     from croniter import croniter  # type: ignore[import-untyped]
 
-    if not croniter.is_valid(cron, second_at_beginning=True):
-        raise ConfigError(f"schedules.{name}.cron = {cron!r}: it never fires; write one such as '30 2 * * 1-5'")
+    try:
+        croniter(cron, second_at_beginning=True).get_next()
+    except ValueError as error:
+        remedy = "write one such as '30 2 * * 1-5'"
+        raise ConfigError(f"schedules.{name}.cron = {cron!r}: it never fires ({error}); {remedy}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 import signal
 from collections.abc import Iterator
@@ -30,6 +31,16 @@ def server() -> Iterator[PostgreSql]:
 
 @pytest.fixture(params=["file", "server"])
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    yield from fleet_on(request, tmp_path)
+
+
+@pytest.fixture(params=["file", "server"] if os.environ.get("CHAOS") == "full" else ["file"])
+def crew(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """The same where the kind of database matters less."""
+    yield from fleet_on(request, tmp_path)
+
+
+def fleet_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
     url = request.getfixturevalue("server").database() if request.param == "server" else ""
     made = Fleet(tmp_path, url)
     yield made
@@ -59,13 +70,13 @@ def test_an_entry_told_three_times_is_performed_once_by_a_worker_of_its_role_the
         assert queue.waiting() == {"": 1}
 
 
-def test_who_tells_wakes_the_workers_of_the_machine_at_once(fleet: Fleet) -> None:
-    fleet.start(poll_interval=60, queue_poll_interval=60)
+def test_who_tells_wakes_the_workers_of_the_machine_at_once(crew: Fleet) -> None:
+    crew.start(poll_interval=60, queue_poll_interval=60)
 
-    with fleet.queue() as queue:
+    with crew.queue() as queue:
         for number in range(5):
             queue.enqueue([QueueEntry(f"agent{number}")])
-            until(lambda number=number: f"agent{number}" in fleet.ended(), "the end", 5)  # type: ignore[misc]
+            until(lambda number=number: f"agent{number}" in crew.ended(), "the end", 5)  # type: ignore[misc]
 
 
 def test_a_cancelled_entry_is_stopped_where_it_runs_and_never_begun_where_it_waits(fleet: Fleet) -> None:
@@ -98,20 +109,20 @@ def test_what_a_killed_worker_had_is_adopted_on_its_machine_as_the_same_attempt(
     assert [(line.worker, line.attempt) for line in fleet.lines("end")] == [("two", 1)] * 2
 
 
-def test_a_worker_that_leaves_has_its_work_taken_up_by_its_next_start(fleet: Fleet) -> None:
-    fleet.enqueue([QueueEntry("wait1")])
-    first = fleet.start("one")
-    until(lambda: fleet.lines("start"), "the start")
+def test_a_worker_that_leaves_has_its_work_taken_up_by_its_next_start(crew: Fleet) -> None:
+    crew.enqueue([QueueEntry("wait1")])
+    first = crew.start("one")
+    until(lambda: crew.lines("start"), "the start")
 
     first.send_signal(signal.SIGTERM)
     first.wait(20)
-    fleet.start("one")
-    until(lambda: len(fleet.lines("start")) == 2, "the adoption")
-    fleet.open_gate()
+    crew.start("one")
+    until(lambda: len(crew.lines("start")) == 2, "the adoption")
+    crew.open_gate()
 
-    until(lambda: fleet.ended() == ["wait1"], "the end")
-    assert [line.event for line in fleet.lines()] == ["start", "Draining", "start", "end"]
-    assert {line.attempt for line in fleet.lines()} == {1}
+    until(lambda: crew.ended() == ["wait1"], "the end")
+    assert [line.event for line in crew.lines()] == ["start", "Draining", "start", "end"]
+    assert {line.attempt for line in crew.lines()} == {1}
 
 
 def test_a_worker_that_hands_over_has_its_work_done_by_another_as_the_next_attempt(fleet: Fleet) -> None:
@@ -148,14 +159,14 @@ def test_an_interrupted_worker_finishes_what_it_has_and_takes_nothing_new(tmp_pa
     assert fleet.ended() == ["wait1"]
 
 
-def test_a_second_worker_of_a_name_is_refused_and_told_what_to_do(fleet: Fleet) -> None:
-    fleet.start("one", worker_ttl=60)
+def test_a_second_worker_of_a_name_is_refused_and_told_what_to_do(crew: Fleet) -> None:
+    crew.start("one", worker_ttl=60)
 
     for machine in ("m1", "m2"):
-        second = fleet.start("one", machine=machine, wait=False, worker_ttl=60)
+        second = crew.start("one", machine=machine, wait=False, worker_ttl=60)
         assert second.wait(30) == 75
-    assert fleet.said("one").count("a worker named one is at work on") == 2
-    assert "give this one a --name of its own" in fleet.said("one")
+    assert crew.said("one").count("a worker named one is at work on") == 2
+    assert "give this one a --name of its own" in crew.said("one")
 
 
 def test_limits_hold_over_all_workers(fleet: Fleet) -> None:
@@ -181,16 +192,16 @@ def most_at_once(fleet: Fleet, agents: set[str]) -> int:
     return most
 
 
-def test_an_entry_of_a_newer_format_is_left_alone_and_a_pickle_is_not_opened(fleet: Fleet, tmp_path: Path) -> None:
-    fleet.enqueue([QueueEntry("newer"), QueueEntry("bad", priority=1), QueueEntry("good")])
-    with fleet.queue() as queue:
+def test_an_entry_of_a_newer_format_is_left_alone_and_a_pickle_is_not_opened(crew: Fleet, tmp_path: Path) -> None:
+    crew.enqueue([QueueEntry("newer"), QueueEntry("bad", priority=1), QueueEntry("good")])
+    with crew.queue() as queue:
         rows = queue._ledger.database.rows
         rows("UPDATE {prefix}workflow_status SET application_version = 'agents-2' WHERE workflow_uuid = 'newer:1'")
         rows("UPDATE {prefix}workflow_status SET serialization = 'py_pickle' WHERE workflow_uuid = 'bad:1'")
         code = base64.b64encode(pickle.dumps(Bomb(str(tmp_path / "exploded")))).decode()
         rows("UPDATE {prefix}workflow_input SET inputs = :code WHERE workflow_uuid = 'bad:1'", code=code)
-        fleet.start()
-        until(lambda: fleet.ended() == ["good"], "the good one")
+        crew.start()
+        until(lambda: crew.ended() == ["good"], "the good one")
         until(lambda: queue.at_work() == {}, "an outcome for the bad one")
 
         assert queue.waiting() == {"": 1}
@@ -207,14 +218,14 @@ class Bomb:
         return open, (self.path, "w")
 
 
-def test_a_machine_in_trouble_gives_its_entry_to_another(fleet: Fleet) -> None:
-    fleet.enqueue([QueueEntry("trouble")])
-    fleet.start("sick", machine="m1")
-    until(lambda: fleet.lines("start"), "the first try")
-    fleet.start("well", machine="m2")
+def test_a_machine_in_trouble_gives_its_entry_to_another(crew: Fleet) -> None:
+    crew.enqueue([QueueEntry("trouble")])
+    crew.start("sick", machine="m1")
+    until(lambda: crew.lines("start"), "the first try")
+    crew.start("well", machine="m2")
 
-    until(lambda: fleet.ended() == ["trouble"], "the end elsewhere")
-    assert [(line.worker, line.attempt) for line in fleet.lines("start")] == [("sick", 1)] * 3 + [("well", 2)]
+    until(lambda: crew.ended() == ["trouble"], "the end elsewhere")
+    assert [(line.worker, line.attempt) for line in crew.lines("start")] == [("sick", 1)] * 3 + [("well", 2)]
 
 
 def test_each_firing_of_a_schedule_is_made_once_however_many_workers_there_are(fleet: Fleet) -> None:
@@ -308,3 +319,14 @@ def test_the_file_of_the_queue_is_private(tmp_path: Path) -> None:
     fleet.enqueue([QueueEntry("one")])
 
     assert (tmp_path / "engine.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_has_ended_is_forgotten_in_the_end_and_what_waits_is_not(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    with fleet.queue() as queue:
+        queue.enqueue([QueueEntry("ended"), QueueEntry("waits")])
+        queue.cancel("ended:1")
+
+        assert queue._ledger.forget(60) == 0
+        assert queue._ledger.forget(-60) == 1
+        assert set(queue._ledger.states(["ended:1", "waits:1"])) == {"waits:1"}
