@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from hypothesis import strategies as st
 
 from components import store_url, workflow_entry, workflow_file
 from components.agent import Agent, AgentStatus, NodeKind, OnFailure, Workflow, WorkflowStatus
+from components.agent_performer import AgentPerformer
 from components.agent_store import AgentStore
 from components.config import Config, load
 from components.errors import IllegalMove
 from components.ports import QueueEntry
+from components.schedule_kind import Schedule
 from components.store import Store
 from components.workflow import Graph, Node, ready
 from components.workflow_engine import WorkflowEngine
@@ -136,9 +139,9 @@ def file_place(tmp_path: Path) -> Iterator[Place]:
 def quick_place(tmp_path: Path) -> Iterator[Place]:
     """A place whose disk costs nothing: a thousand ends are two thousand syncs."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as directory:
-        with opened(store_url.of_file(Path(directory) / "store.db")) as made:
-            yield made
+    where = tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path)
+    with where as directory, opened(store_url.of_file(Path(directory) / "store.db")) as made:
+        yield made
 
 
 def chain(count: int) -> list[Node]:
@@ -582,3 +585,32 @@ def test_a_graph_of_json_is_the_graph_that_was_entered(file_place: Place) -> Non
     one = file_place.agents.node(made.id, "a")
     assert workflow_entry.settings_of(one) == {"max_turns": "5", "models": f"{one.level}=opus"}
     assert [parent.node for parent in file_place.agents.parents_of(file_place.agents.node(made.id, "b").id)] == ["a"]
+
+
+def test_what_a_schedule_asks_for_is_entered_once_for_each_firing(file_place: Place, tmp_path: Path) -> None:
+    graph = tmp_path / "nightly.yaml"
+    graph.write_text("name: nightly\nnodes: [{id: a, task: Update}, {id: b, task: Test, needs: [a]}]\n")
+    performer = AgentPerformer(file_place.config, {}, file_place.agents, file_place.engine)
+    task = Schedule("daily", "0 3 * * *", task="Look around", role="qa")
+    workflow = Schedule("nightly", "0 4 * * *", workflow=str(graph))
+
+    for firing in ("2026-11-21T03:00:00Z", "2026-11-21T03:00:00Z", "2026-11-22T03:00:00Z"):
+        performer.recur(task, firing)
+        performer.recur(workflow, firing)
+
+    assert [one.task for one in file_place.agents.spawned()] == ["Look around", "Look around"]
+    assert [one.name for one in file_place.agents.workflows()] == ["nightly", "nightly"]
+    assert sorted(entry.role for entry in file_place.queue.told) == ["backend_dev", "backend_dev", "qa", "qa"]
+
+
+def test_an_agent_whose_project_is_gone_fails_with_the_reason(file_place: Place, tmp_path: Path) -> None:
+    config = replace(file_place.config, home=tmp_path / "home")
+    gone = workflow_entry.spawn(file_place.agents, Agent("", task="x", project=str(tmp_path / "gone")), config)
+    file_place.engine.advance("")
+    (entry,) = file_place.queue.told
+
+    AgentPerformer(config, {}, file_place.agents, file_place.engine).perform(entry, lambda: False)
+
+    one = file_place.agents.agent(gone.id)
+    assert (one.status, one.reason) == (FAILED, "workspace_failed")
+    assert "gone" in one.error

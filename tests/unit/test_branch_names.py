@@ -100,3 +100,13 @@ def test_a_worktree_name_is_recognised_as_ours() -> None:
     assert names[1].endswith("-abcdefgh-a12-9")
     assert not branch_names.is_worktree_name("task-3")
     assert not branch_names.is_worktree_name("task-3-abcdefgh-a1/../x")
+
+
+def test_the_worktree_of_an_agent_is_named_by_its_id_and_its_time() -> None:
+    task = "agent-0123abcd-20261121T180624"
+    names = [branch_names.worktree_name(task, "abcdefgh-more", attempt, number) for attempt, number in ((1, 1), (2, 3))]
+
+    assert names == [task, f"{task}-a2-3"]
+    assert all(branch_names.is_worktree_name(name) for name in names)
+    assert branch_names.worktree_prefix(task, "abcdefgh-more") == task
+    assert not branch_names.is_worktree_name("agent-smith")
