@@ -128,6 +128,13 @@ class AgentStore:
             f"{where} ORDER BY a.created_at, a.priority, a.id LIMIT :limit", {"id": workflow_id, "limit": limit}
         )
 
+    def has_any(self, statuses: Collection[AgentStatus]) -> bool:
+        """Is any agent at one of these statuses: of a workflow that goes on, or spawned alone?"""
+        words = ", ".join(f"'{status}'" for status in statuses)
+        active = "SELECT id FROM workflows WHERE status = 'active' UNION SELECT ''"
+        text = f"SELECT 1 FROM agents WHERE workflow_id IN ({active}) AND status IN ({words}) LIMIT 1"  # noqa: S608
+        return bool(self._store.rows((text, {})))
+
     def spawned(self, limit: int = 50) -> list[Agent]:
         """Return the newest agents that belong to no workflow, newest first."""
         return self._agents("WHERE a.workflow_id = '' ORDER BY a.created_at DESC, a.id LIMIT :limit", {"limit": limit})

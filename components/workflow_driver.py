@@ -1,7 +1,7 @@
-"""Drivers of workflows: a process of its own for each, which performs what waits until nothing is to be done.
+"""The driver: one process of a home that performs what waits in its workflows, until nothing is to be done.
 
 ```
-<home>/workflows/<id>/   0700; the id is `spawned` for agents that belong to no workflow
+<home>/driver/   0700
   alive     locked by the driver from birth to death
   log       what it says
 ```
@@ -14,33 +14,30 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from components import durable, process
-from components.agent import AgentStatus, WorkflowStatus
+from components.agent import AgentStatus
 from components.agent_store import AgentStore
-from components.errors import NotFound
-from components.journal_format import CLAIM
 
-SPAWNED = "spawned"
-DIRECTORY = "workflows"
+DIRECTORY = "driver"
 TO_DO = (AgentStatus.QUEUED, AgentStatus.ACTIVE)
 
 
-def start(home: Path, workflow_id: str, environ: Mapping[str, str], config_file: str = "") -> int:
-    """Start the driver of a workflow in the background and return its process id, 0 where one lives.
+def start(home: Path, environ: Mapping[str, str], config_file: str = "") -> int:
+    """Start the driver of a home in the background and return its process id, 0 where one lives.
 
     What it is to do is in the queue by then: one that is about to end looks once more after it let go of its lock.
+    Raises OSError where no process can be started.
     """
-    directory = durable.make_directory(directory_of(home, workflow_id))
-    root = str(Path(__file__).parent.parent)
-    path = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH", "")]))
-    words = ["--config", config_file] if config_file else []
-    argv = [sys.executable, "-m", "components.entry", "drive", *words, workflow_id or SPAWNED]
+    directory = durable.make_directory(home / DIRECTORY)
     if not (directory / "log").exists():
         durable.create(directory / "log")
+    root = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [root, environ.get("PYTHONPATH", "")]))
     environment = {**environ, "HEADLESS_PM_HOME": str(home), "PYTHONPATH": path}
+    words = ["--config", config_file] if config_file else []
+    argv = [sys.executable, "-m", "components.entry", "drive", *words]
     try:
         return process.start_detached(argv, directory / "alive", directory / "log", environment)
     except OSError as error:
@@ -49,22 +46,13 @@ def start(home: Path, workflow_id: str, environ: Mapping[str, str], config_file:
         raise
 
 
-def is_driven(home: Path, workflow_id: str) -> bool:
-    """Does the driver of a workflow live?"""
-    return durable.is_held(directory_of(home, workflow_id) / "alive")
+def is_alive(home: Path) -> bool:
+    """Does the driver of a home live?"""
+    return durable.is_held(home / DIRECTORY / "alive")
 
 
-def has_to_do(agents: AgentStore, workflow_id: str) -> bool:
-    """Is anything of a workflow queued or at work?"""
-    if workflow_id:
-        with suppress(NotFound):
-            if agents.workflow(workflow_id).status is WorkflowStatus.PENDING:
-                return False
+def has_to_do(agents: AgentStore, workflow_id: str | None = None) -> bool:
+    """Is anything queued or at work: of one workflow, of the agents that were spawned alone (""), or at all (None)?"""
+    if workflow_id is None:
+        return agents.has_any(TO_DO)
     return bool(agents.agents_of(workflow_id, TO_DO, limit=1))
-
-
-def directory_of(home: Path, workflow_id: str) -> Path:
-    """Return the directory of a driver. Raises NotFound for what is no id."""
-    if workflow_id and workflow_id != SPAWNED and not CLAIM.fullmatch(workflow_id):
-        raise NotFound(f"workflow {workflow_id[:64]!r}: an id is 32 of the letters 0-9 a-f; `workflow list` shows them")
-    return home / DIRECTORY / (workflow_id or SPAWNED)

@@ -87,11 +87,11 @@ class Session:
     works_here: bool = True
 
     def have_driven(self, workflow_id: str) -> None:
-        """Have a driver in the background, where there is anything to be done."""
+        """Have the driver in the background, where there is anything to be done."""
         from components import workflow_driver
 
         if self.works_here and workflow_driver.has_to_do(self.agents, workflow_id):
-            workflow_driver.start(self.config.home, workflow_id, os.environ, config_file(self.file))
+            workflow_driver.start(self.config.home, os.environ, config_file(self.file))
 
     def carry_on(self, workflow_id: str, after: int, background: bool) -> int:
         """Have a workflow worked on, and follow it unless it is for the background. Ctrl-C leaves it at work."""

@@ -172,11 +172,11 @@ def _engine(core: Core, agents: AgentStore) -> Iterator[WorkflowEngine]:
 
 
 def _have_driven(core: Core, agents: AgentStore, workflow_id: str) -> None:
-    """Have what waits worked on by a driver, which outlives the service."""
+    """Have what waits worked on by the driver, which outlives the service."""
     from components import workflow_driver
 
     if workflow_driver.has_to_do(agents, workflow_id):
-        pid = workflow_driver.start(core.home, workflow_id, core.environ, _config_file(core))
+        pid = workflow_driver.start(core.home, core.environ, _config_file(core))
         if pid:
             core.children.add(pid)
 

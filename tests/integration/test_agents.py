@@ -91,10 +91,8 @@ class Desk(Terminal):
         return path.read_text().splitlines() if path.exists() else []
 
     def rest(self) -> None:
-        """Wait until no driver lives any more."""
-        places = self.home / "workflows"
-        names = [one.name for one in places.iterdir()] if places.is_dir() else []
-        until(lambda: not any(workflow_driver.is_driven(self.home, name) for name in names), "the drivers' end", 30)
+        """Wait until the driver has ended, since there is nothing to do."""
+        until(lambda: not workflow_driver.is_alive(self.home), "the driver's end", 30)
 
 
 @pytest.fixture
@@ -102,14 +100,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
     (tmp_path / "gate").touch()
-    kill_drivers(made.home)
+    kill_driver(made.home)
     made.close()
 
 
-def kill_drivers(home: Path) -> int:
-    """SIGKILL the drivers of workflows, and return how many there were."""
-    places = home / "workflows"
-    locks = {str(one / "alive") for one in places.iterdir()} if places.is_dir() else set()
+def kill_driver(home: Path) -> int:
+    """SIGKILL the driver of a home, and return how many there were."""
+    lock = str(home / "driver" / "alive")
     killed = 0
     for entry in os.listdir("/proc"):
         if entry.isdigit() and int(entry) != os.getpid():
@@ -117,11 +114,10 @@ def kill_drivers(home: Path) -> int:
                 links = {os.readlink(f"/proc/{entry}/fd/{fd}") for fd in os.listdir(f"/proc/{entry}/fd")}
             except OSError:
                 continue
-            if links & locks:
+            if lock in links:
                 os.kill(int(entry), signal.SIGKILL)
                 killed += 1
-    for lock in locks:
-        until(lambda lock=lock: not durable.is_held(lock), "the driver's death")  # type: ignore[misc]
+    until(lambda: not durable.is_held(lock), "the driver's death")
     return killed
 
 
@@ -179,7 +175,7 @@ def test_a_killed_driver_leaves_its_agents_at_work_and_the_next_one_goes_on_with
     """)
     until(lambda: len(desk.lines()) == 3, "the second agent at work", 40)
 
-    assert kill_drivers(desk.home) == 1
+    assert kill_driver(desk.home) == 1
     assert desk.run("workflow", "resume", word, "-b").returncode == 0
     (desk.directory / "gate").touch()
 
@@ -330,7 +326,7 @@ def claude(tmp_path: Path, *scripts: dict[str, Any]) -> Iterator[Terminal]:
         try:
             yield terminal
         finally:
-            kill_drivers(terminal.home)
+            kill_driver(terminal.home)
             terminal.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.test_agents import kill_drivers
+from tests.integration.test_agents import kill_driver
 from tests.runner import git
 from tests.server_process import Server, serving
 from tests.waiting import until
@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tmp_path_factory.mktemp("server"), play=PLAY) as made:
         yield made
         (made.directory / "gate").touch()
-        kill_drivers(made.home)
+        kill_driver(made.home)
 
 
 @pytest.fixture
