@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import uuid
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from components import durable, store_url
 from components.ports import QueueEntry
 from components.queue_database import SCHEMA, QueueDatabase
 from components.queue_ledger import APPLICATION, FORMAT, KNOWN_FORMATS, PERFORM, QUEUE, Ledger
@@ -109,9 +111,17 @@ class Claims(Ledger):
         )
         owner = uuid.uuid4().hex
         keys: list[str] = []
-        for version in KNOWN_FORMATS:
-            keys += self._claimed(queue, version, role, len(keys), owner)
+        with self._alone(has_limit=limit is not None or role_limit is not None):
+            for version in KNOWN_FORMATS:
+                keys += self._claimed(queue, version, role, len(keys), owner)
         return Claim(tuple(keys), owner)
+
+    def _alone(self, *, has_limit: bool) -> contextlib.AbstractContextManager[object]:
+        """Have nobody else claim from a file under a limit: DBOS counts there before it has the file's lock."""
+        file = store_url.file_of(self.database.url)
+        if file is None or not has_limit:
+            return contextlib.nullcontext()
+        return durable.locked(file.with_name(f"{file.name}.claims"))
 
     def _claimed(self, queue: Any, version: str, role: str, taken: int, owner: str) -> list[str]:
         system = self._client._sys_db

@@ -41,7 +41,7 @@ class DbosQueue:
         self.worker: QueueWorker | None = None
 
     def enqueue(self, entries: Collection[QueueEntry]) -> None:
-        """Make entries durable, all or none, and wake workers on this machine; one told before changes nothing."""
+        """Make entries durable, and wake workers on this machine; one that was told before changes nothing."""
         if entries:
             self._ledger.enter(list(entries))
             doorbell.ring(self._home)

@@ -1,14 +1,8 @@
-"""The entries of the queue as DBOS keeps them: JSON only, quiet, for those who tell and those who look.
-
-Why insides at all: DBOS looks for work by a timer of its own that nothing can wake, hands what a dead worker had to
-nobody (without its vendor's service), and knows no limit over several queues. Its statements for claiming, handing back
-and recording are used as they are; when to claim is ours. `check_insides` tells a release that differs.
-"""
+"""The entries of the queue as DBOS keeps them, for those who tell and those who look."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,33 +10,22 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from components.errors import ConfigError
+from components import queue_dbos
 from components.ports import QueueEntry
 from components.queue_database import SCHEMA, QueueDatabase
-
-logger = logging.getLogger(__name__)
 
 QUEUE = "agents"
 APPLICATION = "agent-runner"
 FORMAT = "agents-1"
 """The format of an entry. Workers take those they know; an older worker leaves a newer format alone."""
 KNOWN_FORMATS = (FORMAT,)
-QUIET_SECONDS = 60.0
 CLOCK_SECONDS = 1.0
 """How much a machine's clock may differ from the database's before the order of entries is set right."""
 PRIORITY_LIMIT = 2**31 - 1
+BATCH = 500
 PERFORM = "perform"
-FIRE = "fire"
 ANY_ROLE = "-"
 """The partition of entries that name no role."""
-INSIDES = (
-    "init_workflows",
-    "start_queued_workflows",
-    "get_workflow_statuses",
-    "update_workflow_outcome",
-    "reenqueue_for_recovery",
-    "run_migrations",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,65 +36,12 @@ class State:
     owner: str | None
 
 
-class Quiet(logging.Handler):
-    """Passes on what DBOS says: a warning a minute. In an outage it says the same a hundred times a second."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._next = 0.0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show a record, unless another was shown within the minute."""
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + QUIET_SECONDS
-            logger.info("the queue: %s", " ".join(record.getMessage().split())[:300])
-
-
-def prepared() -> Any:
-    """Return the module `dbos`, quiet, and unable to unpickle. Raises ConfigError where it is missing or differs."""
-    try:
-        import dbos
-    except ModuleNotFoundError as error:
-        remedy = "pip install 'advanced-agent-runner[queue]'"
-        raise ConfigError(f"{error.name} is not installed; run: {remedy}") from error
-    _check_insides()
-    dbos_logger = logging.getLogger("dbos")
-    if not any(isinstance(one, Quiet) for one in dbos_logger.handlers):
-        dbos_logger.handlers = [Quiet()]
-        dbos_logger.propagate = False
-    dbos_logger.setLevel(logging.WARNING)
-    _refuse_pickle()
-    return dbos
-
-
-def _check_insides() -> None:
-    from importlib.metadata import version
-
-    from dbos import _core, _queue, _sys_db
-
-    wanted: list[tuple[object, str]] = [(_sys_db.SystemDatabase, name) for name in INSIDES]
-    wanted += [(_core, "execute_dequeued_workflow"), (_queue, "_INTERNAL_QUEUE_CONSTRUCTION")]
-    missing = [name for owner, name in wanted if not hasattr(owner, name)]
-    if missing:
-        raise ConfigError(f"dbos {version('dbos')} has no {', '.join(missing)}; run: pip install 'dbos>=3.4,<3.5'")
-
-
-def _refuse_pickle() -> None:
-    """Whatever a row says of itself: nothing in the database may run as code here."""
-    from dbos._serialization import DefaultSerializer
-
-    def refuse(_: object, _text: str) -> Any:
-        raise ValueError("the queue holds no pickles; this row was not made by a runner")
-
-    setattr(DefaultSerializer, "deserialize", refuse)  # noqa: B010
-
-
 class Ledger:
     """The entries in the database, for those who tell and those who take. Raises StoreUnavailable, as the database."""
 
     def __init__(self, database: QueueDatabase) -> None:
         self.database = database
-        self._dbos = prepared()
+        self._dbos = queue_dbos.prepared()
         self._client = self._dbos.DBOSClient(
             system_database_engine=database.engine,
             dbos_system_schema=SCHEMA,
@@ -128,10 +58,12 @@ class Ledger:
         self.database.make_table()
 
     def enter(self, entries: Sequence[QueueEntry]) -> None:
-        """Make entries durable, all or none; one whose key is there already changes nothing."""
-        with self._translated():
-            entered = self._client._sys_db.init_workflows([self._status(entry) for entry in entries])
-        self._set_right(entered)
+        """Make entries durable, some hundreds at a time; one whose key is there already changes nothing."""
+        for start in range(0, len(entries), BATCH):
+            with self._translated():
+                statuses = [self._status(entry) for entry in entries[start : start + BATCH]]
+                entered = self._client._sys_db.init_workflows(statuses)
+            self._set_right(entered)
 
     def _status(self, entry: QueueEntry) -> dict[str, Any]:
         """Return an entry as DBOS stores it. Its own check of priorities refuses 0; the column takes any number."""

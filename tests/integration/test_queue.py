@@ -171,13 +171,13 @@ def test_a_second_worker_of_a_name_is_refused_and_told_what_to_do(crew: Fleet) -
 
 def test_limits_hold_over_all_workers(fleet: Fleet) -> None:
     limits: dict[str, Any] = {"worker_concurrency": 4, "queue_concurrency": 3, "role_concurrency": {"qa": 1}}
-    fleet.enqueue([QueueEntry(f"nap{n}", role="qa" if n % 2 else "dev") for n in range(24)])
-    for name in ("one", "two"):
+    fleet.enqueue([QueueEntry(f"nap{n}", role="qa" if n % 2 else "dev") for n in range(60)])
+    for name in ("one", "two", "three"):
         fleet.start(name, poll_interval=0.1, queue_poll_interval=0.1, **limits)
 
-    until(lambda: len(set(fleet.ended())) == 24, "all ends", 40)
+    until(lambda: len(set(fleet.ended())) == 60, "all ends", 40)
 
-    qa = {f"nap{n}" for n in range(1, 24, 2)}
+    qa = {f"nap{n}" for n in range(1, 60, 2)}
     assert most_at_once(fleet, set(fleet.ended())) <= 3
     assert most_at_once(fleet, qa) == 1
 
