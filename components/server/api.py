@@ -21,6 +21,7 @@ from components.server import (
     adoption,
     answers,
     board_runs,
+    driving,
     overview_routes,
     page_routes,
     runtime_routes,
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.5
 ADOPT_SECONDS = 2.0
 """How often to look for executions whose runner is gone."""
+DRIVE_SECONDS = 5.0
+"""How often to see that what waits in workflows is worked on."""
 SYNC_SECONDS = 10.0
 """How often the history is compared with what lives on this machine."""
 TIDY_SECONDS = 3600.0
@@ -125,6 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     beside = [
         asyncio.create_task(_again_and_again(SETTLE_SECONDS, lambda: board_runs.settle(core))),
         asyncio.create_task(_again_and_again(ADOPT_SECONDS, lambda: adoption.adopt_all(core))),
+        asyncio.create_task(_again_and_again(DRIVE_SECONDS, lambda: driving.keep_going(core))),
         asyncio.create_task(_again_and_again(TIDY_SECONDS, lambda: tidying.tidy(core))),
         asyncio.create_task(_again_and_again(SYNC_SECONDS, lambda: history_sync.sync(core.home, core.store))),
     ]

@@ -13,6 +13,7 @@ from components import workflow_entry, workflow_file
 from components.agent import Agent, AgentStatus, Workflow, WorkflowStatus
 from components.agent_store import AgentStore
 from components.errors import ConfigError
+from components.server import driving
 from components.server.core import Core, core_of
 from components.server.schemas import safe
 from components.server.workflow_shapes import (
@@ -176,9 +177,7 @@ def _have_driven(core: Core, agents: AgentStore, workflow_id: str) -> None:
     from components import workflow_driver
 
     if workflow_driver.has_to_do(agents, workflow_id):
-        pid = workflow_driver.start(core.home, core.environ, _config_file(core))
-        if pid:
-            core.children.add(pid)
+        driving.start(core)
 
 
 def _found(core: Core, word: str) -> tuple[AgentStore, Workflow]:

@@ -153,3 +153,16 @@ def test_what_is_not_there_or_not_so_is_told(api: httpx.Client) -> None:
     told(api.post("/api/agents", json={"task": " "}), 400)
     told(api.post("/api/agents", json={"task": "x", "parent": "feed"}), 404)
     told(api.post(f"{place}/nodes", json={"id": "a"}), 400)
+
+
+def test_the_service_sees_to_a_workflow_whose_driver_was_killed(api: httpx.Client, server: Server) -> None:
+    (server.directory / "gate").unlink(missing_ok=True)
+    nodes = [{"id": "one", "task": "slowly one.txt"}, {"id": "two", "task": "two.txt", "needs": ["one"]}]
+    made = told(api.post("/api/workflows", json={"name": "Killed", "nodes": nodes}), 201)
+    told(api.post(f"/api/workflows/{made['id']}/run"), 202)
+    until(lambda: workflow_in(api, made["id"], "active")["agents"][0]["status"] == "active", "the first at work", 60)
+
+    assert kill_driver(server.home) == 1
+    (server.directory / "gate").touch()
+
+    assert workflow_in(api, made["id"], "completed")["counts"] == {"completed": 2}
