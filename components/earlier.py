@@ -143,7 +143,7 @@ def _before(workspace: Workspace, since: str, until: str) -> list[str]:
     listed = [f"{commit.id[:12]} {commit.subject[:200]}" for commit in commits[:COMMITS_SHOWN]]
     if len(commits) > COMMITS_SHOWN:
         listed.append(f"and {len(commits) - COMMITS_SHOWN} before them")
-    begun = "Others worked on this task before; this branch begins with their commits (newest first)"
+    begun = "Others worked before; this branch begins with their commits (newest first)"
     return [f"{begun}:\n" + "\n".join(listed), *_stat(workspace, since, until, "They changed")]
 
 

@@ -164,7 +164,7 @@ def test_the_work_that_another_claim_left_is_shown_at_the_first_attempt(bench: B
     left = earlier.gather(qa, theirs, bench.tools, resuming=False)
 
     assert left.reason is None
-    assert "Others worked on this task before" in left.text
+    assert "Others worked before; this branch begins" in left.text
     assert "Round the interest" in left.text
     assert "interest.py | 1 +" in left.text
     assert "+rate = round(2)" in left.text
