@@ -1,4 +1,4 @@
-"""The news of the service: moves of executions and changes of tasks, looked for once for all who want to hear them."""
+"""The news of the service: what moves and what changes, looked for once for all who want to hear it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from components.agent_store import AgentStore
 from components.board import Board
 from components.errors import RunnerError
 from components.execution import Transition
@@ -29,9 +30,11 @@ class Bulletin:
     def __init__(self, store: Store, board: Board) -> None:
         self._store = store
         self._board = board
+        self._agents = AgentStore(store)
         self._news: deque[tuple[int, str]] = deque(maxlen=KEPT)
         self._count = 0
         self._last = 0
+        self._last_agent = 0
         self._moment = ""
         self._told: dict[str, str] = {}
         self._listeners = 0
@@ -72,6 +75,7 @@ class Bulletin:
             self._looking = asyncio.create_task(self._look_on())
             self._moment = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._last = await asyncio.to_thread(self._store.last_transition)
+            self._last_agent = await asyncio.to_thread(self._agents.last_move)
 
     async def _missed(self, after: int, until: int) -> AsyncIterator[str]:
         while 0 <= after < until:
@@ -94,6 +98,9 @@ class Bulletin:
         for move in await asyncio.to_thread(self._store.transitions, self._last):
             self._last = move.id
             self._post(_frame(move))
+        for step in await asyncio.to_thread(self._agents.moves_after, self._last_agent):
+            self._last_agent = step.id
+            self._post(json.dumps({"type": "agent", **asdict(step)}, ensure_ascii=False))
         for task in await asyncio.to_thread(self._board.changed_since, self._moment):
             if self._told.get(task.id) != task.updated_at:
                 self._post(json.dumps({"type": "task", "task": shown(task)}, ensure_ascii=False))

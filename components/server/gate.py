@@ -30,6 +30,7 @@ BEARER = "bearer "
 PROTOCOL = "agent-runner"
 PROTOCOL_TOKEN = "agent-runner.token."  # noqa: S105
 FAILURES_A_MINUTE = 60
+RIGHT = b"agent-runner-right"
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -80,7 +81,7 @@ class Gate:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *_ENCODED]}
+                message = {**message, "headers": [*message.get("headers", ()), *_ENCODED, *_right(caller)]}
             await send(message)
 
         refusal = self._refusal(scope, headers, caller)
@@ -166,6 +167,11 @@ class Gate:
 
 
 _ENCODED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+def _right(caller: Caller | None) -> list[tuple[bytes, bytes]]:
+    """Return the header that tells a page what its token allows, so that it offers nothing else."""
+    return [(RIGHT, caller.right.encode())] if caller is not None else []
 
 
 def _token(headers: Headers) -> str:

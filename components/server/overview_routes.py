@@ -78,7 +78,7 @@ def days(core: Here, days: Annotated[int, Query(ge=1, le=3660)] = 30) -> dict[st
 
 @routes.websocket("/ws/events")
 async def events(socket: WebSocket, after: Annotated[int, Query(ge=-1, le=1 << 50)] = -1) -> None:
-    """Tell every move of an execution and every change of a task; `after` is the id of the last event that is known."""
+    """Tell every move of an execution or an agent and every change of a task; `after` is the last known event's id."""
     core = core_behind(socket)
     await serve_frames(socket, core, lambda: core.bulletin.listen(after))
 

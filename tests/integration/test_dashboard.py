@@ -5,10 +5,9 @@ Pictures of it are kept in pytest's cache; the run says where.
 
 from __future__ import annotations
 
-import shutil
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,12 @@ import pytest
 from components.execution import Execution, Spend
 from components.states import Door, ExecutionStatus
 from components.store import Store
+from tests.browser import NEEDS_CHROMIUM, SIZES, Open, kept_pictures, launched, opening, playwright, settled
 from tests.server_process import Server, serving
 from tests.waiting import until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
 expect = playwright.expect
-CHROMIUM = shutil.which("chromium")
-CALM = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
-SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 812}}
 PAGES = {"overview": "", "tasks": "tasks", "history": "history", "costs": "costs", "workspaces": "workspaces"}
-WAIT_MILLISECONDS = 20_000
 WEIGHT = 200_000
 FIRST_LOAD_MILLISECONDS = 1000
 COUNTING = """
@@ -50,29 +42,19 @@ print('the second line', flush=True)
 while True: time.sleep(0.05)
 """
 
-pytestmark = [
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; apt-get install chromium"),
-]
+pytestmark = [pytest.mark.timeout(240), NEEDS_CHROMIUM]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    expect.set_options(timeout=WAIT_MILLISECONDS)
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=CALM)
+    with launched() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
 def pictures(pytestconfig: pytest.Config) -> Iterator[Path]:
-    assert pytestconfig.cache is not None
-    directory = pytestconfig.cache.mkdir("dashboard")
-    yield directory
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\npictures of the dashboard: {directory}")
+    with kept_pictures(pytestconfig) as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -81,36 +63,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield made
 
 
-Open = Callable[..., Any]
-
-
 @pytest.fixture
 def open_page(browser: Any, server: Server) -> Iterator[Open]:
-    """Open pages; none of them may have met an error of its own."""
-    contexts, faults = [], []
-
-    def open_one(path: str = "", size: str = "desktop", token: str | None = None, **more: Any) -> Any:
-        context = browser.new_context(viewport=SIZES[size], **more)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MILLISECONDS)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
-        page.goto(f"{server.url}/#/{path}")
-        page.get_by_label("Token").fill(token or server.token())
-        page.keyboard.press("Enter")
-        settled(page)
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert not faults
-
-
-def settled(page: Any) -> None:
-    """Wait until a page shows what it has asked for."""
-    expect(page.locator(".page:not([aria-busy])")).to_be_attached()
+    with opening(browser, server) as open_one:
+        yield open_one
 
 
 def start_task(page: Any, title: str, **fields: str) -> None:

@@ -2,11 +2,16 @@
 
 const KEY = "agent-runner.token";
 const PROTOCOL = "agent-runner";
+const RIGHT = "Agent-Runner-Right";
 export const signals = new EventTarget();
+let right = "";
 
 export const token = () => sessionStorage.getItem(KEY) || "";
 
 export const keepToken = (value) => (value ? sessionStorage.setItem(KEY, value) : sessionStorage.removeItem(KEY));
+
+/** May the token change something? The service tells with each answer. */
+export const mayChange = () => right !== "read";
 
 /** What went wrong, and what to do next. */
 export class Problem extends Error {
@@ -40,6 +45,7 @@ export const call = async (method, path, body) => {
   } catch {
     throw new Problem("The service does not answer. Is `agent-runner serve` running? This page tries again by itself.");
   }
+  right = answer.headers.get(RIGHT) || right;
   const told = answer.status === 204 ? null : await answer.json().catch(() => ({}));
   if (answer.ok) return told;
   if (answer.status === 401) signals.dispatchEvent(new Event("signed-out"));

@@ -11,13 +11,17 @@ import { overviewPage } from "/static/overview_page.js";
 import { doing, keepTime } from "/static/parts.js";
 import { signIn } from "/static/sign_in.js";
 import { tasksPage } from "/static/tasks_page.js";
+import { workflowPage } from "/static/workflow_page.js";
+import { workflowsPage } from "/static/workflows_page.js";
 import { workspacesPage } from "/static/workspaces_page.js";
 
 const PAGES = [
   [/^\/?$/, "Overview", overviewPage],
   [/^\/tasks$/, "Tasks", tasksPage],
   [/^\/history$/, "History", historyPage],
-  [/^\/executions\/([0-9a-f]{4,32})$/, "Execution", executionPage],
+  [/^\/executions\/([0-9a-f]{4,32})$/, "Execution", executionPage, "#/history"],
+  [/^\/workflows$/, "Workflows", workflowsPage],
+  [/^\/workflows\/([0-9a-f]{4,32})$/, "Workflow", workflowPage, "#/workflows"],
   [/^\/costs$/, "Costs", costsPage],
   [/^\/workspaces$/, "Workspaces", workspacesPage],
 ];
@@ -42,7 +46,7 @@ const title = (text) => {
 
 const show = (isFirst) => {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
-  const [match, name, make] = PAGES.map(([pattern, ...rest]) => [pattern.exec(path), ...rest]).find(([found]) => found) || [[], "Overview", overviewPage];
+  const [match, name, make, above] = PAGES.map(([pattern, ...rest]) => [pattern.exec(path), ...rest]).find(([found]) => found) || [[], "Overview", overviewPage];
   page?.close();
   body.replaceChildren();
   body.setAttribute("aria-busy", "true");
@@ -52,7 +56,7 @@ const show = (isFirst) => {
   page = make(body, new URLSearchParams(query), match[1], title);
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.getAttribute("href") === `#${path || "/"}`;
-    const isAbove = match[1] && link.getAttribute("href") === "#/history";
+    const isAbove = link.getAttribute("href") === above;
     if (isHere || isAbove) link.setAttribute("aria-current", isHere ? "page" : "true");
     else link.removeAttribute("aria-current");
   }
@@ -75,7 +79,7 @@ const refresh = async () => {
   }
   if (mine !== shown) return;
   body.removeAttribute("aria-busy");
-  plan(page.often ? OFTEN : SELDOM);
+  plan(page.often ? Math.max(OFTEN, page.pace || 0) : SELDOM);
 };
 
 const told = (text) => {
@@ -120,7 +124,7 @@ document.getElementById("theme").addEventListener("click", () => announce(`${win
 document.getElementById("sign-out").addEventListener("click", () => { keepToken(""); location.reload(); });
 addEventListener("hashchange", () => show());
 document.addEventListener("visibilitychange", () => { if (!document.hidden && page) plan(0); });
-signals.addEventListener("news", () => { if (page) plan(Math.max(AFTER_NEWS, AT_MOST_EVERY - (Date.now() - last))); });
+signals.addEventListener("news", () => { if (page) plan(Math.max(AFTER_NEWS, (page.pace || AT_MOST_EVERY) - (Date.now() - last))); });
 signals.addEventListener("connection", (event) => connected(event.detail));
 signals.addEventListener("signed-out", () => {
   stopNews();

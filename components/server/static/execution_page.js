@@ -9,6 +9,16 @@ import { changes, checks } from "/static/proof_view.js";
 import { tabs } from "/static/tabs.js";
 import { restartExecution, stopExecution } from "/static/task_actions.js";
 
+/** The agent of the store whose attempt an execution is, where it belongs to a workflow; the task is named after it. */
+const nodeOf = async (one) => {
+  const [, agent] = /^agent-([0-9a-f]{8})-/.exec(one.door === "workflow" ? one.task_id : "") || [];
+  const found = agent && (await get(`/api/agents/${agent}`).catch(() => null));
+  return found?.workflow_id ? { name: found.node, workflow: found.workflow_id } : null;
+};
+
+const nodeLink = ({ name, workflow }) =>
+  h("span", {}, "node ", h("a", { href: `#/workflows/${workflow}?${new URLSearchParams({ node: name })}`, "data-key": "node" }, name), " of a workflow");
+
 const head = (one, refresh) => {
   const act = (text, work, sign, kind = "") => button(text, doing(work), { kind, sign, "data-key": text });
   const actions = one.is_over || one.status === "interrupted"
@@ -17,7 +27,7 @@ const head = (one, refresh) => {
   return [
     h("div", { class: "execution-head" },
       h("div", {},
-        h("p", { class: "facts" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)))),
+        h("p", { class: "facts" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)), one.node && nodeLink(one.node))),
       h("div", { class: "row" }, actions)),
     one.error && h("div", { class: "notice bad" }, h("p", {}, one.error)),
     one.summary && h("p", { class: "prose summary" }, one.summary),
@@ -57,6 +67,7 @@ export const executionPage = (place, _, id, title) => {
   const places = Object.fromEntries(["head", "facts", "timeline", "changes", "checks"].map((name) => [name, h("div")]));
   let log = null;
   let isDrawn = false;
+  let node;
   let refreshing = null;
 
   const begin = (one) => {
@@ -70,9 +81,10 @@ export const executionPage = (place, _, id, title) => {
   const refresh = async () => {
     const one = await get(`/api/agent-runtime/executions/${id}`);
     title(one.title);
+    if (node === undefined) node = await nodeOf(one);
     if (!isDrawn) begin(one);
     const { timeline: moves, attempts, output, receipt, ...row } = one;
-    redraw(places.head, row, () => head(row, refresh));
+    redraw(places.head, { ...row, node }, (told) => head(told, refresh));
     redraw(places.facts, row, facts);
     redraw(places.timeline, { moves, attempts, isOver: one.is_over }, timeline);
     redraw(places.changes, { diff: output.diff, trouble: output.trouble, isOver: one.is_over, isCut: output.is_cut }, changes);

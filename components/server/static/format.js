@@ -50,7 +50,7 @@ export const LIVE = ["pending", "preparing", "running", "waiting", "finishing"];
 const TONES = {
   running: "active", preparing: "active", finishing: "active", starting: "active", judging: "active", reporting: "active",
   hooks: "active", cleaning: "active", claiming: "active", active: "active", working: "active",
-  pending: "waiting", waiting: "waiting", queued: "waiting", todo: "quiet", review: "waiting", cleaning_up: "waiting",
+  awaiting: "warn", skipped: "quiet", pending: "waiting", waiting: "waiting", queued: "waiting", todo: "quiet", review: "waiting", cleaning_up: "waiting",
   succeeded: "good", completed: "good", ok: "good", passed: "good", idle: "quiet", stopped: "quiet",
   failed: "bad", error: "bad", interrupted: "warn", cancelled: "quiet", elsewhere: "quiet", "no runner": "warn",
 };

@@ -1,10 +1,11 @@
 // The pieces that several pages are made of.
 
+import { mayChange } from "/static/api.js";
 import { announce, button, h, put } from "/static/dom.js";
 import { ago, duration, exact, since, tone, words } from "/static/format.js";
 
 /** A state: a mark in its colour, and the word. */
-export const badge = (state) => h("span", { class: `badge ${tone(state)}` }, words(state));
+export const badge = (state, look = tone(state)) => h("span", { class: `badge ${look}` }, words(state));
 
 export const executionLink = (id, text, more = {}) => h("a", { href: `#/executions/${id}`, ...more }, text || id.slice(0, 8));
 
@@ -67,6 +68,10 @@ export const doing = (work) => async (event) => {
     asked?.removeAttribute("aria-disabled");
   }
 };
+
+/** A button that changes something; with the token that may only read it cannot be used. */
+export const act = (text, work, more = {}) =>
+  button(text, doing(work), mayChange() ? more : { ...more, disabled: true, title: "Sign in with the full token to change something." });
 
 /** A dialog over the page; it closes with Escape, gives the focus back, and leaves nothing behind. */
 export const dialog = (title, ...children) => {
