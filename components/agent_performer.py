@@ -44,6 +44,7 @@ LOOK_SECONDS = 0.25
 """How often to look at a runner that another process has started, and whether somebody wants the end."""
 STARTS = 3
 """How often a runner is started in one performance: where none of them lives, there is a reason."""
+LOST = "{count} workers, or their machines, died over it; it is not tried on another. Look at their logs, then retry it"
 UNUSABLE = (NotFound, ConfigError, UnsafeName)
 
 
@@ -78,6 +79,9 @@ class AgentPerformer:
         one = self._agents.begin(entry, host_name())
         if one is None:
             self._make_up_for(entry)
+            return
+        if entry.lost >= self._config.max_attempts:
+            self.engine.settle(one, AgentStatus.FAILED, reason=str(Reason.KILLED), error=LOST.format(count=entry.lost))
             return
         try:
             typed = agent_task.begun(self._config, self._agents, one)

@@ -614,3 +614,16 @@ def test_an_agent_whose_project_is_gone_fails_with_the_reason(file_place: Place,
     one = file_place.agents.agent(gone.id)
     assert (one.status, one.reason) == (FAILED, "workspace_failed")
     assert "gone" in one.error
+
+
+def test_an_agent_that_its_machines_die_of_is_not_tried_on_all_of_them(file_place: Place) -> None:
+    one = workflow_entry.spawn(file_place.agents, Agent("", task="x", project="/srv/shop"), file_place.config)
+    file_place.engine.advance("")
+    (entry,) = file_place.queue.told
+
+    performer = AgentPerformer(file_place.config, {}, file_place.agents, file_place.engine)
+    performer.perform(replace(entry, attempt=4, lost=3), lambda: False)
+
+    ended = file_place.agents.agent(one.id)
+    assert (ended.status, ended.reason) == (FAILED, "killed")
+    assert "3 workers" in ended.error
