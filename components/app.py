@@ -62,6 +62,7 @@ class AdvancedAgentRunner:
         self.on_end: Callable[[Held], object] = _nothing
         self.door = Door.RUN
         self.project = ""
+        self.restarted_from = ""
         self._in_force: Tools | None = None
         self._webhooks: Webhooks | None = None
         self._notifications: Notifications | None = None
@@ -113,6 +114,7 @@ class AdvancedAgentRunner:
             agent_id=config.agent_id,
             project=self.project or str(config.repository),
             door=self.door,
+            restarted_from=self.restarted_from,
             redact=self.tools().redact,
             say=self.ui.warning,
         )

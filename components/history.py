@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from components import history_entry, receipts
 from components.branch_names import SHORT
-from components.errors import RunnerError, StateCorrupt, StateForeign, StoreUnavailable
+from components.errors import RunnerError, StateCorrupt
 from components.model import Held
 from components.run_directory import RunDirectory
 from components.states import FINAL, Door, ExecutionStatus, Phase
@@ -51,6 +51,7 @@ class History:
         agent_id: str,
         project: str,
         door: Door = Door.RUN,
+        restarted_from: str = "",
         redact: Callable[[str], str] = _unchanged,
         say: Callable[[str], object] = logger.warning,
     ) -> None:
@@ -59,6 +60,7 @@ class History:
         self._agent_id = agent_id
         self._project = project
         self._door = door
+        self._restarted_from = restarted_from
         self._redact = redact
         self._say = say
         self._spool = home / "spool" / f"{agent_id}.jsonl"
@@ -72,6 +74,7 @@ class History:
         self._is_suspect = False
         self._is_synced = False
         self._has_past = receipts.are_in(home / "runs")
+        self._file: tuple[int, int] | None = None
 
     def note(self, held: Held, **facts: object) -> None:
         """Tell where the task in hand stands, after its journal is durable; also when it is DONE.
@@ -129,6 +132,7 @@ class History:
             history_entry.entry(held, status, self._redact, self._door, self._project),
             started_at=when if status is ExecutionStatus.RUNNING else "",
             completed_at=when if status in FINAL else "",
+            restarted_from=self._restarted_from,
             **known,  # type: ignore[arg-type]
         )
         return entry, tuple(one.used for one in found), frozenset(known)
@@ -143,7 +147,7 @@ class History:
     def _pass_on(self, events: list[Event]) -> None:
         """Tell events, after those that were kept; keep what cannot be told now."""
         try:
-            if self._store is None or self._is_away:
+            if self._store is None or self._is_away or self._is_lost():
                 self._keep(events)
                 events = []
                 self._reach()
@@ -163,10 +167,18 @@ class History:
 
     def _reach(self) -> None:
         """Open the store and tell it what was kept; at first, also find what a run before this one did not tell."""
-        from components import history_spool, history_sync
+        from components import history_spool, history_sync, store_file
 
+        is_lost = self._is_lost()
+        if self._store is not None:
+            self._store.close()
         self._store = history_sync.opened(
-            self._home, self._url, self._say, is_suspect=self._is_suspect, has_past=self._has_past
+            self._home,
+            self._url,
+            self._say,
+            is_suspect=self._is_suspect,
+            has_past=self._has_past,
+            is_lost=is_lost,
         )
         self._has_past = True
         kept = history_spool.read(self._spool)
@@ -176,21 +188,24 @@ class History:
                 kept.pop(0)
         finally:
             history_spool.keep_only(self._spool, kept)
+            self._file = store_file.identity(self._store.path)
         if not self._is_synced:
             history_sync.sync(self._home, self._store, agent_id=self._agent_id, in_hand=self._in_hand)
             self._is_synced = True
 
+    def _is_lost(self) -> bool:
+        """Was the store's file taken away, or another put in its place, since it was reached last?"""
+        if self._store is None or self._file is None:
+            return False
+        from components import store_file
+
+        return store_file.identity(self._store.path) != self._file
+
     def _tell(self, event: Event) -> None:
-        """Tell one event; one that the store can do nothing with is left out, or nothing after it would be told."""
         from components import history_telling
 
         assert self._store is not None
-        try:
-            history_telling.tell(self._store, event)
-        except (StoreUnavailable, StateCorrupt, StateForeign, OSError):
-            raise
-        except Exception:
-            logger.exception("the history of agent %s leaves out an event of %s", self._agent_id, event[0].id)
+        history_telling.tell_or_leave(self._store, event)
 
     def _keep(self, events: list[Event]) -> None:
         from components import history_spool

@@ -13,6 +13,8 @@ from components import durable
 from components.execution import Execution, Spend
 from components.states import Door, ExecutionStatus
 
+DIRECTORY = "spool"
+"""Where in a home the files are, each with the name of its agent."""
 LIMIT = 8 << 20
 """Bytes that are kept; of more the older half goes: what it told stands in journals and receipts as well."""
 

@@ -8,7 +8,16 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 
-from components import durable, history_entry, history_telling, journal_format, receipts, store_file
+from components import (
+    durable,
+    history_entry,
+    history_left,
+    history_telling,
+    journal_format,
+    receipts,
+    store_file,
+    store_rebuild,
+)
 from components.branch_names import SHORT
 from components.errors import StateCorrupt
 from components.execution import Execution
@@ -23,24 +32,31 @@ BEGINNING_SECONDS = 10.0
 
 
 def opened(
-    home: Path, url: str, say: Callable[[str], object], *, is_suspect: bool = False, has_past: bool = True
+    home: Path,
+    url: str,
+    say: Callable[[str], object],
+    *,
+    is_suspect: bool = False,
+    has_past: bool = True,
+    is_lost: bool = False,
 ) -> Store:
     """Return the store, ready to be asked. A damaged file is set aside and the history is built again, said once.
 
     With `is_suspect` the whole file is examined, not only what a question touches. Without `has_past` this home was
-    new when the caller began: a file that is not there yet was not lost. Raises StoreTooNew, StateForeign and
-    StoreUnavailable; StateCorrupt only for a server.
+    new when the caller began: a file that is not there yet was not lost. With `is_lost` the file that the caller knew
+    is gone, and another may be in its place: what the runs tell is added to what that has.
+    Raises StoreTooNew, StateForeign and StoreUnavailable; StateCorrupt only for a server.
     """
     store = Store(url)
-    trouble: object = _damage(store, is_suspect) or (_loss(home, store) if has_past else None)
+    trouble: object = _damage(store, is_suspect) or (
+        f"the store {store.path} was taken away" if is_lost else _loss(home, store) if has_past else None
+    )
     if trouble is None or store.path is None:
         return store
     with durable.locked(home / "rebuild.flock"):
         is_damaged = _damage(store, is_suspect) is not None
-        if not is_damaged and _loss(home, store) is None:
+        if not is_damaged and not is_lost and _loss(home, store) is None:
             return store
-        from components import store_rebuild
-
         kept = f"; it was kept as {store_file.set_aside(store.path).name}" if is_damaged else ""
         count = store_rebuild.rebuild(home, store)
     say(f"{trouble}{kept}; {count} executions were entered again from {home / 'runs'}")
@@ -63,6 +79,8 @@ def sync(
     says, and what is `in_hand` by id. Of others nothing is touched while their runner lives.
     """
     host = host or host_name()
+    history_left.tell_all(home, store)
+    store_rebuild.enter_ended(home, store)
     changed = []
     for one in store.live(host=host):
         if one.id not in in_hand and _settled(home, store, one, agent_id):

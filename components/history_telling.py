@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from components import history_entry, store_rows, workspace_record
-from components.errors import AlreadyLive, NotFound
+from components.errors import AlreadyLive, NotFound, StateCorrupt, StateForeign, StoreUnavailable
 from components.execution import Execution
 from components.history_spool import Event
 from components.states import FINAL, LIVE, ExecutionStatus, Reason
 from components.store import Store
+
+logger = logging.getLogger(__name__)
 
 FROM_JOURNAL = (
     *("title", "role", "level", "complexity", "agent_id", "host", "reason", "attempt", "step", "model"),
@@ -38,6 +41,19 @@ def tell(store: Store, event: Event) -> None:
     if used:
         store.spend(used)
     workspace_record.note(store, entry)
+
+
+def tell_or_leave(store: Store, event: Event) -> None:
+    """Enter an event; one that the store can do nothing with is left out, or nothing after it would be told.
+
+    Raises StoreUnavailable, StateCorrupt, StateForeign and OSError.
+    """
+    try:
+        tell(store, event)
+    except (StoreUnavailable, StateCorrupt, StateForeign, OSError):
+        raise
+    except Exception:
+        logger.exception("the history of agent %s leaves out an event of %s", event[0].agent_id, event[0].id)
 
 
 def moved(store: Store, now: Execution, after: ExecutionStatus, **facts: object) -> bool:

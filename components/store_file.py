@@ -42,6 +42,15 @@ def rows(path: Path, question: Question) -> list[Row]:
         return connection.execute(*question).fetchall()
 
 
+def identity(path: Path | None) -> tuple[int, int] | None:
+    """Return what tells a store's file from another one that took its place, None where there is none."""
+    with contextlib.suppress(OSError):
+        if path is not None:
+            status = path.stat()
+            return status.st_dev, status.st_ino
+    return None
+
+
 def version(path: Path) -> str:
     """Return the version of the tables in a file, "" where there are none yet.
 

@@ -44,6 +44,11 @@ def newest_ids(limit: int) -> Question:
     return "SELECT id FROM executions ORDER BY created_at DESC, id DESC LIMIT :limit", {"limit": limit}
 
 
+def typed_ids() -> Question:
+    """Ask for the ids of the executions that a person or a program typed, not a server of tasks."""
+    return "SELECT id FROM executions WHERE door <> 'run'", {}
+
+
 def projects() -> Question:
     """Ask for the projects that executions were of."""
     return "SELECT DISTINCT project FROM executions ORDER BY project", {}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from components import history_entry, journal_format, receipts
+from components import execution_names, history_entry, journal_format, receipts, store_queries, typed_task
+from components.branch_names import SHORT
 from components.errors import AlreadyLive, NotFound
 from components.execution import Execution
-from components.model import Held
+from components.model import Held, Verdict
 from components.run_directory import JOURNAL
-from components.states import Door, ExecutionStatus
+from components.states import Door, ExecutionStatus, Phase
 from components.store import Store
+from components.task_persistence import host_name
+from components.typed_task import TypedTask
 
 
 def rebuild(home: Path, store: Store) -> int:
@@ -21,14 +24,56 @@ def rebuild(home: Path, store: Store) -> int:
     One without a verdict becomes interrupted: its runner, or `history_sync`, tells what it knows better. The moves
     between its beginning and its end are lost.
     """
+    return _enter(home, store, _newest(home / "runs")) + enter_ended(home, store)
+
+
+def enter_ended(home: Path, store: Store) -> int:
+    """Enter the typed tasks that have ended without anybody telling the history, and return how many.
+
+    Their runner could not reach it, and what it had kept to be told later is gone.
+    """
+    claims = typed_task.claims(home)
+    if not claims:
+        return 0
+    known = {str(row[0]) for row in store.rows(store_queries.typed_ids())}
+    ended = [_held(typed) for claim in claims if claim not in known and (typed := _ended(home, claim)) is not None]
+    if not ended:
+        return 0
+    begun = {held.claim: held for held in _newest(home / "runs", {one.claim[:SHORT] for one in ended})}
+    return _enter(home, store, [begun.get(one.claim, one) for one in ended])
+
+
+def _ended(home: Path, claim: str) -> TypedTask | None:
+    """Return a typed task that is over, None for one that is not or that its runner may be about to tell of."""
+    try:
+        if typed_task.verdict_of(home, claim) is None or typed_task.has_runner(home, claim):
+            return None
+        return typed_task.load(home, claim)
+    except (NotFound, OSError):
+        return None
+
+
+def _held(typed: TypedTask) -> Held:
+    """Return the last journal entry of a task of which no run was ever begun."""
+    task = typed.task
+    return Held(
+        task=task,
+        agent_id=typed.agent_id,
+        phase=Phase.DONE,
+        claim=typed.claim,
+        session_id="",
+        locked_at=task.created_at,
+        updated_at=task.created_at,
+        host=host_name(),
+    )
+
+
+def _enter(home: Path, store: Store, some: Iterable[Held]) -> int:
     count = 0
-    for held in _newest(home / "runs"):
-        typed = home / "tasks" / held.claim
-        door = Door.TASK if typed.is_dir() else Door.RUN
-        project = _project(held)
-        found = list(receipts.of(held, home / "runs", project))
+    for held in some:
+        one, found = _execution(home, held)
         try:
-            is_new = store.add(_execution(home, held, found, door, project))
+            is_new = store.add(one)
         except AlreadyLive:
             continue
         store.spend([receipt.used for receipt in found])
@@ -36,10 +81,10 @@ def rebuild(home: Path, store: Store) -> int:
     return count
 
 
-def _newest(runs: Path) -> Iterator[Held]:
-    """Yield the newest copy of the journal of each execution."""
+def _newest(runs: Path, only: Collection[str] | None = None) -> Iterator[Held]:
+    """Yield the newest copy of the journal of each execution, or `only` of those with these short ids."""
     newest: dict[str, Held] = {}
-    for path in runs.glob(f"*/{JOURNAL}"):
+    for path in runs.glob(f"*/{JOURNAL}") if only is None else _of(runs, only):
         try:
             held = journal_format.parse(path.read_bytes())
         except (OSError, ValueError):
@@ -50,21 +95,40 @@ def _newest(runs: Path) -> Iterator[Held]:
     yield from sorted(newest.values(), key=lambda held: held.locked_at)
 
 
-def _execution(home: Path, held: Held, found: list[receipts.Receipt], door: Door, project: str) -> Execution:
-    verdict = found[-1].verdict if found and found[-1].run == held.run else None
-    if door is Door.TASK:
-        from components import typed_task
+def _of(runs: Path, short_ids: Collection[str]) -> Iterator[Path]:
+    for name in execution_names.names(runs):
+        parts = execution_names.parts_of(name)
+        if parts is not None and parts[1] in short_ids:
+            yield runs / name / JOURNAL
 
-        try:
-            verdict = typed_task.verdict_of(home, held.claim)
-        except NotFound:
-            verdict = None
+
+def _execution(home: Path, held: Held) -> tuple[Execution, list[receipts.Receipt]]:
+    typed = _typed(home, held.claim)
+    place = str(held.workspace.repository) if held.workspace else ""
+    project = str(typed.repository) if typed is not None else place
+    found = list(receipts.of(held, home / "runs", project))
+    verdict = found[-1].verdict if found and found[-1].run == held.run else None
+    if typed is not None:
+        verdict = _verdict(home, held.claim)
     status = history_entry.ended(verdict) or ExecutionStatus.INTERRUPTED
+    door = typed.door if typed is not None else Door.RUN
     entry = history_entry.entry(replace(held, verdict=verdict), status, str, door, project)
     ended = found[-1].at if found else held.updated_at
     summary = found[-1].text if found else ""
-    return replace(entry, started_at=held.updated_at, completed_at=ended, summary=summary)
+    again = typed.restarted_from if typed is not None else ""
+    began = held.updated_at if held.run else ""
+    return replace(entry, started_at=began, completed_at=ended, summary=summary, restarted_from=again), found
 
 
-def _project(held: Held) -> str:
-    return str(held.workspace.repository) if held.workspace else ""
+def _typed(home: Path, claim: str) -> TypedTask | None:
+    try:
+        return typed_task.load(home, claim)
+    except NotFound:
+        return None
+
+
+def _verdict(home: Path, claim: str) -> Verdict | None:
+    try:
+        return typed_task.verdict_of(home, claim)
+    except NotFound:
+        return None

@@ -46,6 +46,7 @@ def keep_verdict(home: Path, held: Held) -> None:
 
 def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
     """Keep and tell that a task cannot be begun, because its repository or its agent is not to be had."""
+    from components import cancelling
     from components.history import History
     from components.redact import Redactor, secret_values
     from components.task_persistence import host_name, now_text
@@ -53,6 +54,8 @@ def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
     known = {UnsafeUrl: Reason.UNSAFE_TASK, UnsafeName: Reason.UNSAFE_TASK, AgentMissing: Reason.AGENT_MISSING}
     known[MergeConflict] = Reason.MERGE_CONFLICT
     reason = next((known[kind] for kind in type(error).__mro__ if kind in known), Reason.WORKSPACE_FAILED)
+    if cancelling.is_asked(config.home, typed.claim):
+        reason = Reason.CANCELLED
     held = Held(
         task=typed.task,
         agent_id=typed.agent_id,
@@ -70,12 +73,23 @@ def give_up(config: Config, typed: TypedTask, error: RunnerError) -> int:
         agent_id=typed.agent_id,
         project=str(typed.repository),
         door=typed.door,
+        restarted_from=typed.restarted_from,
         redact=Redactor(secret_values(os.environ)),
     )
     history.note(held)
     history.close()
+    cancelling.forget(config.home, typed.claim)
     click.echo(f"Task {typed.task.id} was not begun: {error}", err=True)
     return 1
+
+
+def require_wanted(home: Path, claim: str) -> None:
+    """Raise RunnerError for a task that was called off before anything of it began: then nothing is prepared for it."""
+    from components import cancelling, unstarted
+    from components.execution_index import ExecutionFiles
+
+    if cancelling.is_asked(home, claim) and unstarted.never_began(ExecutionFiles(home, claim)):
+        raise RunnerError("it was cancelled before it began")
 
 
 @click.command(name="execute", hidden=True)
@@ -97,6 +111,7 @@ def command(claim: str, alive: int) -> int:
     typed = typed_task.load(home, claim)
     config = configured(typed, os.environ)
     try:
+        require_wanted(home, claim)
         workplace.prepare(config, typed)
     except RunnerError as error:
         return give_up(config, typed, error)
@@ -104,7 +119,7 @@ def command(claim: str, alive: int) -> int:
     ui = terminal(config)
     source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, typed.task.role, typed.task.level)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)
-    runner.door, runner.project = typed.door, str(typed.repository)
+    runner.door, runner.project, runner.restarted_from = typed.door, str(typed.repository), typed.restarted_from
     runner.on_end = partial(keep_verdict, home)
     try:
         tally = runner.run(first=background.first_entry(home, typed, runner.journal))

@@ -93,10 +93,13 @@ def _pids(config: Config, agent_id: str, files: ExecutionFiles) -> Mapping[str, 
 def _by_files(config: Config, files: ExecutionFiles) -> Execution:
     """Return what files alone tell of an execution that the history does not know, or not yet."""
     held = execution_index.last_entry(config.home, files.id)
+    verdict = typed_task.verdict_of(config.home, files.id) if files.directory.is_dir() else None
     if held is None:
         if not files.directory.is_dir():
             raise NotFound(f"execution {files.short_id}: its run directories do not tell its task any more")
-        return unstarted.entry(typed_task.load(config.home, files.id))
+        typed = typed_task.load(config.home, files.id)
+        return unstarted.entry(typed, history_entry.ended(verdict) or ExecutionStatus.PENDING)
+    held = replace(held, verdict=verdict or held.verdict)
     place = str(held.workspace.repository) if held.workspace else ""
     status = history_entry.ended(held.verdict) or ExecutionStatus.INTERRUPTED
     return history_entry.entry(held, status, str, Door.TASK if files.directory.is_dir() else Door.RUN, place)
@@ -131,7 +134,7 @@ def _facts(known: Known, config: Config) -> Iterator[tuple[str, str]]:
     yield "cost", _cost(row)
     yield "branch", row.branch
     yield "workspace", f"{row.workspace}{'' if Path(row.workspace).is_dir() else ' (gone)'}" if row.workspace else ""
-    yield "again of", row.restarted_from[:8]
+    yield "again", f"of {row.restarted_from[:8]}" if row.restarted_from else ""
     yield "error", row.error
 
 

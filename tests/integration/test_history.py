@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from components import durable, history_spool, history_sync, history_telling, journal_format, store_url
+from components import (
+    background,
+    durable,
+    history_spool,
+    history_sync,
+    history_telling,
+    journal_format,
+    store_url,
+    typed_task,
+)
 from components.errors import StoreTooNew
 from components.execution import Execution, Selection
 from components.history import History
@@ -25,6 +34,7 @@ from components.run_directory import JOURNAL
 from components.states import Door, ExecutionStatus, Phase, Reason
 from components.store import Store, now_text
 from components.task_persistence import host_name
+from components.typed_task import TypedTask
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -507,6 +517,81 @@ def test_a_runner_whose_store_is_damaged_while_it_runs_goes_on_with_a_new_one(pl
 
     assert place.get(second).status is RUNNING
     assert first.claim not in {one.id for one in place.store.live()}  # no run directory tells of it
+
+
+def test_a_runner_whose_store_is_deleted_while_it_runs_has_the_earlier_history_built_again(place: Place) -> None:
+    """Regression: the runner made a new file, and nobody saw that the history before it was lost."""
+    earlier, history = a_claim("1"), place.history()
+    place.run(earlier)
+    live_through(history, earlier, (*LIFE, *ENDING), VERDICT)
+    until(lambda: [one for one in place.store.select(Selection()) if one.status == "succeeded"], "the first is told")
+    for path in place.home.glob("store.db*"):
+        path.unlink()
+
+    later = live_through(history, a_claim("2"), LIFE)
+    history.close()
+
+    assert place.get(later).status is RUNNING
+    assert (place.get(earlier).status, place.get(earlier).cost_usd) == (ExecutionStatus.SUCCEEDED, 0.5)
+    assert "taken away" in place.said[0] and "1 executions" in place.said[0]
+
+
+def a_typed_task(place: Place, restarted_from: str = "") -> Held:
+    """A typed task in hand, and the file of what was typed."""
+    claim = uuid.uuid4().hex
+    task = background.task_of(claim, "Mend", "Mend it", role="backend_dev", level="senior", complexity="major")
+    typed = TypedTask(claim, task, Path("/srv/shop"), "shop", restarted_from=restarted_from)
+    typed_task.save(place.home, typed)
+    return replace(a_claim(agent_id=typed.agent_id), claim=claim, task=task)
+
+
+@pytest.mark.parametrize("is_alive", [False, True])
+def test_what_a_typed_tasks_runner_kept_is_told_by_whoever_opens_the_history(place: Place, is_alive: bool) -> None:
+    """Regression: only a runner of the same agent read it, and a typed task's agent never comes again."""
+    blocked = place.home / "no"
+    blocked.write_text("a file where a directory should be")
+    held = a_typed_task(place, "f" * 32)
+    history = History(
+        place.home,
+        store_url.of_file(blocked / "store.db"),
+        agent_id=held.agent_id,
+        project="/srv/shop",
+        door=Door.TASK,
+        restarted_from="f" * 32,
+        say=place.said.append,
+    )
+    place.run(held)
+    live_through(history, held, (*LIFE, *ENDING), VERDICT)
+    history.close()
+    spool = place.home / "spool" / f"{held.agent_id}.jsonl"
+    lock = durable.try_lock(place.home / "tasks" / held.claim / "alive") if is_alive else None
+
+    history_sync.sync(place.home, place.store, host=HOST)
+
+    if lock is not None:
+        os.close(lock)
+        assert spool.exists()
+        assert place.store.select(Selection()) == []
+        return
+    one = place.get(held)
+    assert (one.status, one.cost_usd, one.restarted_from) == (ExecutionStatus.SUCCEEDED, 0.5, "f" * 32)
+    assert place.statuses(held)[-2:] == ["finishing", "succeeded"]
+    assert not spool.exists()
+
+
+@pytest.mark.parametrize("has_run", [True, False])
+def test_a_typed_task_that_ended_untold_is_entered_by_its_verdict(place: Place, has_run: bool) -> None:
+    """Regression: its runner was killed before it told its end, and no list ever showed it."""
+    held = a_typed_task(place)
+    if has_run:
+        place.run(held)
+    typed_task.keep_verdict(place.home, held.claim, VERDICT)
+
+    history_sync.sync(place.home, place.store, host=HOST)
+
+    one = place.get(held)
+    assert (one.status, one.door, one.project) == (ExecutionStatus.SUCCEEDED, Door.TASK, "/srv/shop")
+    assert one.cost_usd == (0.5 if has_run else 0.0)
 
 
 def test_a_runner_that_has_nothing_to_tell_starts_no_thread_and_imports_nothing(place: Place) -> None:

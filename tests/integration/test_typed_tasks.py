@@ -98,7 +98,9 @@ def test_restart_of_what_was_killed_ends_the_old_one_and_begins_a_new_one(termin
 
     assert new != claim
     one.open_gate()
-    assert one.ended(new)["status"] == "succeeded"
+    ended = one.ended(new)
+    assert (ended["status"], ended["restarted_from"]) == ("succeeded", claim)
+    assert f"of {claim[:8]}" in one.say("show", new)
     assert one.told("show", claim)["status"] == "cancelled"
 
 
