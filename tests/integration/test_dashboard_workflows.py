@@ -116,7 +116,7 @@ def test_a_workflow_is_run_watched_and_approved(server: Server, open_page: Open,
     expect(box(page, "design")).to_have_attribute("aria-label", "design, completed")
     expect(box(page, "design")).to_contain_text("completed")
     expect(box(page, "right_so")).to_contain_text("awaiting")
-    page.get_by_role("button", name="Dismiss").click()
+    page.locator("#notices").evaluate("(place) => place.replaceChildren()")
     question = page.get_by_role("listitem").filter(has_text="Is spec.md what we want?")
     question.get_by_label("Comment").fill("Leave out division")
     for size, viewport in SIZES.items():
@@ -135,7 +135,7 @@ def test_a_workflow_is_run_watched_and_approved(server: Server, open_page: Open,
     box(page, "implement").click()
     node = page.get_by_role("region", name="implement")
     expect(node).to_contain_text("It is written into code.py")
-    page.screenshot(path=pictures / "workflow-node-desktop.png", full_page=True)
+    page.screenshot(path=pictures / "workflow-node-phone.png", full_page=True)
     node.get_by_role("link", name="See its output").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Implement it")
     page.get_by_role("link", name="implement", exact=True).click()
@@ -171,6 +171,24 @@ def test_what_was_rejected_is_done_again_and_cancelled(server: Server, open_page
     page.get_by_role("button", name="Cancel it").click()
     expect(state_of(page)).to_have_text("cancelled")
     expect(page.get_by_role("button", name="Approve gate")).to_have_count(0)
+
+
+def test_a_page_that_was_left_while_it_loads_writes_nothing_into_the_next_one(server: Server, open_page: Open) -> None:
+    address = f"**/api/workflows/{entered(server, 'late', CALCULATOR)}"
+    page = open_page("workflows")
+    held: list[Any] = []
+    page.route(address, lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    with page.expect_request(address):
+        page.get_by_role("link", name="late").click()
+    page.get_by_role("link", name="Tasks", exact=True).click()
+    expect(page.get_by_text("No task yet")).to_be_visible()
+
+    with page.expect_response(address):
+        held[0].continue_()
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tasks")
+    expect(page.locator(".graph")).to_have_count(0)
 
 
 def test_with_the_token_that_may_only_read_nothing_is_offered(server: Server, open_page: Open) -> None:

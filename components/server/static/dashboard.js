@@ -32,8 +32,8 @@ const SELDOM = 30000;
 
 const main = document.getElementById("main");
 const heading = h("h1", { tabindex: "-1" });
-const body = h("div", { class: "page", "aria-busy": "true" });
 const trouble = h("div", { class: "notice bad", hidden: true }, h("p"), button("Try again", () => refresh(), { kind: "small" }));
+let body = h("div");
 let page = null;
 let shown = 0;
 let last = 0;
@@ -48,12 +48,13 @@ const show = (isFirst) => {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const [match, name, make, above] = PAGES.map(([pattern, ...rest]) => [pattern.exec(path), ...rest]).find(([found]) => found) || [[], "Overview", overviewPage];
   page?.close();
-  body.replaceChildren();
-  body.setAttribute("aria-busy", "true");
-  body.className = `page ${name.toLowerCase()}-page`;
+  const next = h("div", { class: `page ${name.toLowerCase()}-page`, "aria-busy": "true" });
+  body.replaceWith(next);
+  body = next;
   shown += 1;
+  const mine = shown;
   title(name);
-  page = make(body, new URLSearchParams(query), match[1], title);
+  page = make(body, new URLSearchParams(query), match[1], (text) => { if (mine === shown) title(text); });
   for (const link of document.querySelectorAll("nav a")) {
     const isHere = link.getAttribute("href") === `#${path || "/"}`;
     const isAbove = link.getAttribute("href") === above;

@@ -11,6 +11,7 @@ const GAP = { across: 16, along: 40 };
 const MARGIN = 6;
 const LETTER = 7.6;
 const NARROW = 480;
+const SMALLEST = 0.7;
 const STEPS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
 
 /** Places in pixels: from left to right where that fits or is narrower, else from top to bottom. */
@@ -77,14 +78,22 @@ export class Graph {
     Object.assign(this, { nodes, chosen, width });
     if (!nodes.length || !width) return;
     const shape = JSON.stringify([width, nodes.map((one) => [one.name, one.needs])]);
-    if (shape !== this.shape) Object.assign(this, { shape, placed: placed(nodes, width) });
+    const isNew = shape !== this.shape;
+    if (isNew) Object.assign(this, { shape, placed: placed(nodes, width) });
     const { box, whole, boxes, lines } = this.placed;
+    const scale = Math.max(SMALLEST, Math.min(1, width / whole.x));
     const label = `Graph of ${nodes.length} nodes. Arrow keys go from one to the next; the table below says the same.`;
-    put(this.element, s("svg", { width: whole.x, height: whole.y, viewBox: `0 0 ${whole.x} ${whole.y}`, role: "group", "aria-label": label },
+    put(this.element, s("svg", { width: Math.floor(whole.x * scale), height: Math.floor(whole.y * scale), viewBox: `0 0 ${whole.x} ${whole.y}`, role: "group", "aria-label": label },
       s("defs", {}, s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" }, s("path", { d: "M0 0L8 4L0 8z", class: "arrow" }))),
       lines.map((d) => s("path", { d, class: "tie", "marker-end": "url(#arrow)" })),
       nodes.filter((one) => boxes.has(one.name)).map((one) => drawnNode(one, boxes.get(one.name), box, this))));
     this.keepOneStop(document.activeElement?.dataset.name || chosen);
+    if (isNew) this.scrollTo(boxes.get((nodes.find((one) => one.name === chosen) || nodes.find((one) => one.status === "active") || nodes[0]).name), scale);
+  }
+
+  /** Begin where the work is: the middle of a large graph may be anywhere. */
+  scrollTo({ x, y }, scale) {
+    this.element.scrollTo(x * scale - this.width / 2, y * scale - this.element.clientHeight / 2);
   }
 
   links() {

@@ -64,7 +64,7 @@ export const steps = (nodes) => {
 export const drawnSteps = ({ number, layers, bands }) => [
   h("p", { class: "muted" }, `${many(number, "node")} in ${many(layers, "step")}: too many to be drawn one by one.`),
   table("Steps", [
-    ["Step", (one) => (one.first === one.last ? count(one.first + 1) : `${count(one.first + 1)} – ${count(one.last + 1)}`), "figure"],
+    ["Step", (one) => (one.first === one.last ? count(one.first + 1) : `${count(one.first + 1)} – ${count(one.last + 1)}`), "figure named"],
     ["Nodes", (one) => h("div", { class: "counts" }, h("span", {}, told(one.counts)), bar(one.counts)), "grow"],
   ], bands),
 ];

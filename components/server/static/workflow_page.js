@@ -11,6 +11,7 @@ import { WRONG, bar, counted, nodeTone, told } from "/static/workflow_parts.js";
 
 const MOST_DRAWN = 150;
 const MOST_TIES = 600;
+const MOST_BESIDE_FACTS = 16;
 const LEFT_ALONE = 60;
 const PACE = 1500;
 const SHARE_OF_TIME = 10;
@@ -68,6 +69,7 @@ export const workflowPage = (place, given, id, title) => {
   const places = Object.fromEntries(["head", "steps", "node", "facts"].map((name) => [name, h("div")]));
   const address = (name) => `#/workflows/${id}?${new URLSearchParams({ node: name })}`;
   const link = (name) => h("a", { href: address(name), class: "strong", "data-key": `node-${name}`, onclick: (event) => { event.preventDefault(); choose(name); } }, name);
+  places.steps.className = "steps";
   const graph = new Graph({ choose: (name) => choose(name), address });
   const list = new NodeTable(link);
   const questions = h("ul", { class: "cards" });
@@ -137,7 +139,7 @@ export const workflowPage = (place, given, id, title) => {
     if (isFirst) {
       title(whole.name);
       place.append(places.head, asking,
-        h("div", { class: "split execution" }, section("Graph", "", graph.element, places.steps), h("aside", { "aria-label": "Facts" }, nodePanel, section("Facts", "", places.facts))),
+        h("div", { class: `split execution ${whole.agents.length > MOST_BESIDE_FACTS ? "below" : ""}` }, section("Graph", "", graph.element, places.steps), h("aside", { "aria-label": "Facts" }, nodePanel, section("Facts", "", places.facts))),
         section("Nodes", "", list.element));
     }
     draw();

@@ -50,5 +50,5 @@ export const workflowsPage = (place) => {
     if (!older.length) more.hidden = rows.length < PAGE;
     show();
   };
-  return { refresh, close: () => {} };
+  return { refresh, close: () => {}, often: true };
 };
