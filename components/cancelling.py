@@ -49,6 +49,12 @@ def kill(run: RunDirectory) -> None:
         process.stop(run, now=True)
 
 
+def clear(run: RunDirectory) -> None:
+    """Kill the agent of a run with all that it started, ourselves: its shim did not."""
+    if run.state() is RunState.ALIVE:
+        process.clear(run)
+
+
 def _path(home: Path, claim: str) -> Path:
     if not journal_format.CLAIM.fullmatch(claim):
         raise NotFound(f"execution {claim[:64]!r}: an id is 32 of the letters 0-9 a-f; `list` shows them")

@@ -198,7 +198,8 @@ def _has_ended(fd: int) -> bool:
 def stop(run: RunDirectory, *, now: bool = False) -> None:
     """Ask the shim to end the agent (SIGTERM, grace, SIGKILL of the tree), or to kill it now.
 
-    Where no shim is left, the agent and all that carries the run's cookie are killed by us.
+    Where no shim is left, the agent and all that carries the run's cookie are killed by us. A shim that somebody has
+    stopped goes on, or it would never hear of it.
     """
     pids = run.pids()
     fd = handle_of(pids["shim"]) if "shim" in pids else None
@@ -207,6 +208,7 @@ def stop(run: RunDirectory, *, now: bool = False) -> None:
         return
     try:
         signal.pidfd_send_signal(fd, signal.SIGUSR1 if now else signal.SIGTERM)
+        signal.pidfd_send_signal(fd, signal.SIGCONT)
     except ProcessLookupError:
         clear(run)
     finally:

@@ -7,23 +7,35 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components import background, cancelling, execution_index, overview, typed_task
-from components.execution_index import ExecutionFiles
+from components import background, cancelling, overview, typed_task, unstarted, waking
+from components.execution_index import ExecutionFiles, Watch
+from components.model import Verdict
 from components.run_directory import RunState
+from components.states import Reason
 
 LOOK_SECONDS = 0.05
+KILL_SECONDS = 8.0
+"""How long a shim may take to kill its agent's tree before we do it."""
+QUIET_SECONDS = 3.0
+"""After how long it is said what is waited for."""
 END_SECONDS = 60.0
 """How long to wait for the runner's last steps: the report, the clean-up."""
 
 
-def stop(home: Path, files: ExecutionFiles, grace: float, environ: Mapping[str, str]) -> str:
+def stop(
+    home: Path,
+    files: ExecutionFiles,
+    grace: float,
+    environ: Mapping[str, str],
+    say: Callable[[str], object] = str,
+) -> str:
     """End an execution and return in words how that went: `was over already`, `cancelled`, or what is left to do.
 
     Its agents are asked to end, and `grace` seconds later killed with all that they started. A typed task whose
-    runner is gone gets one, which takes the last steps.
+    runner is gone gets one, which takes the last steps; so does one that nobody ever began.
     """
-    watch = execution_index.Watch(files)
-    if watch.is_over():
+    watch = Watch(files)
+    if is_over(files, watch):
         return "was over already"
     for run in files.runs().values():
         cancelling.grant(run, grace)  # first: the runner, too, asks the agent to end as soon as it is asked for it
@@ -34,17 +46,59 @@ def stop(home: Path, files: ExecutionFiles, grace: float, environ: Mapping[str, 
         background.start(home, files.id, sys.maxsize, environ)
     if not is_typed and not has_daemon(home, files):
         return "its agent is stopped; its runner is not running: the next start ends the task as cancelled"
-    is_over = waited(END_SECONDS, lambda: watch.is_over() and not alive(files))
-    return "cancelled" if is_over else "still at its last steps; `logs ID --runner` shows them"
+
+    def has_ended() -> bool:
+        return _has_ended(home, files, watch) and not alive(files)
+
+    is_ended = waited(QUIET_SECONDS, has_ended)
+    if not is_ended:
+        wake_runner(home, files, say)
+        is_ended = waited(END_SECONDS, has_ended)
+    if is_ended and unstarted.never_began(files):  # its runner could not even read what was typed
+        typed_task.keep_verdict(home, files.id, Verdict(Reason.CANCELLED, "it never began"))
+        cancelling.forget(home, files.id)
+    return "cancelled" if is_ended else f"still at its last steps; `logs {files.short_id} --runner` shows them"
+
+
+def is_over(files: ExecutionFiles, watch: Watch | None = None) -> bool:
+    """Is there nothing left to stop? A typed task that nobody began can be stopped, however long that is ago."""
+    return (watch or Watch(files)).is_over() and not unstarted.never_began(files)
+
+
+def _has_ended(home: Path, files: ExecutionFiles, watch: Watch) -> bool:
+    is_left = unstarted.never_began(files)
+    return not typed_task.has_runner(home, files.id) if is_left else watch.is_over()
 
 
 def end_agents(files: ExecutionFiles, grace: float) -> None:
-    """Ask all agents of an execution to end, and kill what is left after the grace."""
-    for run in files.runs().values():
-        cancelling.stop(run)
-    if not waited(grace, lambda: not alive(files)):
+    """Ask all agents of an execution to end, and kill what is left after the grace.
+
+    Their shims do that; where one does not, because it hangs, we do.
+    """
+    for deed, seconds in ((cancelling.stop, grace), (cancelling.kill, KILL_SECONDS), (cancelling.clear, 0.0)):
         for run in files.runs().values():
-            cancelling.kill(run)
+            deed(run)
+        if waited(seconds, lambda: not alive(files)):
+            return
+
+
+def wake_runner(home: Path, files: ExecutionFiles, say: Callable[[str], object]) -> None:
+    """Say what is waited for; have the runner of a typed task go on where somebody has stopped it."""
+    pid = _runner(home, files)
+    if files.directory.is_dir() and pid and waking.wake(pid):
+        say(f"{files.short_id}: its runner (pid {pid}) was stopped; it goes on now, and ends the task")
+    elif pid and waking.is_stopped(pid):
+        say(f"{files.short_id}: waits for its runner (pid {pid}), which is stopped: `kill -CONT {pid}` has it go on")
+    else:
+        say(f"{files.short_id}: waits for its runner's last steps{f' (pid {pid})' if pid else ''}")
+
+
+def _runner(home: Path, files: ExecutionFiles) -> int | None:
+    """Return the process id of who looks after an execution, where that is known."""
+    if files.directory.is_dir():
+        return overview.agent(home, typed_task.agent_of(files.id)).runner
+    agents = overview.look(home, with_strays=False).agents
+    return next((one.runner for one in agents if one.held and one.held.claim == files.id), None)
 
 
 def alive(files: ExecutionFiles) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components import typed_task
+from components import execution_index, history_entry, typed_task
 from components.errors import RunnerError
 from components.execution import Execution, Selection
+from components.execution_index import ExecutionFiles
 from components.states import ExecutionStatus
 from components.store_queries import beginning_with
 from components.store_reader import StoreReader
@@ -43,6 +44,26 @@ def find(home: Path) -> Iterator[Unstarted]:
         yield Unstarted(typed, _stage(home, claim, since))
 
 
+def never_began(files: ExecutionFiles) -> bool:
+    """Is it a typed task that nobody has begun: with neither an end, nor a journal, nor a run?"""
+    return (
+        (files.directory / "task.json").exists()
+        and not (files.directory / "verdict.json").exists()
+        and not files.runs()
+        and execution_index.journal(files) is None
+    )
+
+
+def standing(home: Path, typed: TypedTask) -> Execution:
+    """Return how a typed task stands that the history does not know."""
+    verdict = typed_task.verdict_of(home, typed.claim)
+    if verdict is not None:
+        ended = entry(typed, history_entry.ended_by(verdict.reason))
+        return replace(ended, reason=str(verdict.reason), error=verdict.detail)
+    stage = _stage(home, typed.claim, typed_task.directory_of(home, typed.claim).stat().st_mtime)
+    return entry(typed, _status(stage))
+
+
 def unknown_to(reader: StoreReader, home: Path, wanted: Selection) -> Iterator[Execution]:
     """Yield, as the history would tell them, the typed tasks that are wanted and that it does not know yet.
 
@@ -50,7 +71,7 @@ def unknown_to(reader: StoreReader, home: Path, wanted: Selection) -> Iterator[E
     """
     before = reader.get(wanted.before) if wanted.before else None
     for one in find(home):
-        row = entry(one.typed, ExecutionStatus.INTERRUPTED if one.stage == INTERRUPTED else ExecutionStatus.PENDING)
+        row = entry(one.typed, _status(one.stage))
         is_older = before is None or (row.created_at, row.id) < (before.created_at, before.id)
         if is_older and _fits(row, wanted) and not reader.rows(beginning_with(row.id, 1)):
             yield row
@@ -83,6 +104,10 @@ def _fits(row: Execution, wanted: Selection) -> bool:
         return False
     searched = f"{row.id}\n{row.task_id}\n{row.title}".lower()
     return not (wanted.until and row.created_at >= wanted.until) and wanted.text.lower() in searched
+
+
+def _status(stage: str) -> ExecutionStatus:
+    return ExecutionStatus.INTERRUPTED if stage == INTERRUPTED else ExecutionStatus.PENDING
 
 
 def _stage(home: Path, claim: str, since: float) -> str:

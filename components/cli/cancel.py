@@ -44,12 +44,16 @@ def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | 
     """Find it, end it, and wait until it is over."""
     config = load({}, os.environ, file=file).config
     files = ids.at_hand(config, id or chosen(config.home))
-    word = stopping.stop(config.home, files, config.cancel_grace if grace is None else grace, os.environ)
+    word = stopping.stop(config.home, files, config.cancel_grace if grace is None else grace, os.environ, _say)
     if as_json:
         show(json.dumps({"id": files.id, "result": word}))
     else:
         show(f"{files.short_id}: {word}", "" if word.startswith("was over") else "green")
     return STILL_THERE if word.startswith("still") else 0
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def chosen(home: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from components import stopping, waking
+from components.execution_index import ExecutionFiles
 from tests.typed import Terminal
 from tests.waiting import until
 
@@ -90,6 +93,36 @@ def test_nothing_is_left_alive_of_an_agent_that_forks_many(terminal: Terminal) -
 
     assert said.strip() == f"{claim[:8]}: cancelled"
     assert [pid for pid in noted.read_text().split() if is_alive(int(pid))] == []
+
+
+@pytest.mark.parametrize("who", ["shim", "runner", "agent"])
+def test_whoever_is_stopped_nothing_outlives_a_cancelling(terminal: Terminal, who: str) -> None:
+    """Regression: a shim that was stopped never heard of it, and a stopped runner kept everybody waiting, mute."""
+    claim = started(terminal, FORKS)
+    noted = Path(f"{terminal.ledger}.pids")
+    until(lambda: noted.exists() and len(noted.read_text().split()) >= 40, "all of its processes")
+    pids = terminal.pids(claim)
+    os.kill(pids[who], signal.SIGSTOP)
+    until(lambda: waking.is_stopped(pids[who]), "that it is stopped")
+    began = time.monotonic()
+
+    ran = terminal.run("cancel", claim, "--grace", "0.2")
+
+    assert ran.stdout.strip() == f"{claim[:8]}: cancelled"
+    assert ("was stopped; it goes on now" in ran.stderr) is (who == "runner")
+    assert time.monotonic() - began < 20
+    assert [pid for pid in noted.read_text().split() if is_alive(int(pid))] == []
+
+
+def test_a_cancelling_that_takes_longer_says_what_it_waits_for(terminal: Terminal) -> None:
+    """Regression: it named the execution by the word ID, and said nothing for a minute."""
+    said: list[str] = []
+    files = ExecutionFiles(terminal.home, "0" * 32, "t00000000")
+    files.directory.mkdir(parents=True)
+
+    stopping.wake_runner(terminal.home, files, said.append)
+
+    assert said == ["00000000: waits for its runner's last steps"]
 
 
 def is_alive(pid: int) -> bool:
