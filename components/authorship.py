@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components import branch_names, git, git_history
@@ -14,6 +15,8 @@ from components.starting_point import StartingPoint
 HEADS, REMOTES = "refs/heads/", "refs/remotes/"
 CLOCK_SECONDS = 1.0
 """Times of commits are whole seconds."""
+ASKED = r"\bmerg(?:e|es|ed|ing)\b[^\n]{0,80}(?<![\w./-])"
+"""What stands before the name of a branch that a task asks to have merged."""
 
 Span = tuple[float, float]
 
@@ -23,7 +26,9 @@ class Beginning:
     """Where the work on a task began, and what is known of it.
 
     `before` is how things stood when the first agent of the claim came; `spans` are the times in which its agents
-    worked (seconds since 1970); `earlier` are commits of this task that an earlier claim left in the main checkout.
+    worked (seconds since 1970); `earlier` are commits of this task that an earlier claim left in the main checkout,
+    and `left` its files there that were not committed, with a digest of their content. `is_idle` says that no agent of
+    the claim has used a tool: it cannot have changed anything.
     """
 
     task: Task
@@ -31,6 +36,14 @@ class Beginning:
     before: StartingPoint | None = None
     spans: Sequence[Span] = ()
     earlier: Collection[str] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+    is_idle: bool = False
+
+    @property
+    def strange(self) -> Mapping[str, str] | None:
+        """What others had not committed in the main checkout, with digests; None where that is not known."""
+        dirty = self.before.dirty if self.before else None
+        return dirty and {path: told for path, told in dirty.items() if self.left.get(path) != told}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +74,16 @@ def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[s
             for one in git_history.commits_of(top, base, head)
             if one.commit.id in beginning.earlier and one.commit.id not in there
         ]
-    then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning.spans, one.at)]
+    then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning, one.at)]
     known = {*here, *(beginning.before.identities if beginning.before else ())}
-    own = [one for one in then if one.commit.id in beginning.earlier or not known or one.by <= known]
-    strangers = sorted({who for one in then if one not in own for who in one.by - known})
+    own = [one for one in then if one.commit.id in beginning.earlier or not known or one.by in known]
+    strangers = sorted({one.by for one in then if one not in own})
     return Own(tuple(own), anchor, tuple(strangers))
 
 
-def _is_in(spans: Sequence[Span], at: int) -> bool:
+def _is_in(beginning: Beginning, at: int) -> bool:
+    """Was an agent of the task at work at that time, and not only in words?"""
+    spans = () if beginning.is_idle else beginning.spans
     return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in spans)
 
 
@@ -92,7 +107,7 @@ def _of_others(workspace: Workspace, beginning: Beginning) -> Iterator[str]:
     known = before or {ref: tip for ref, tip in now.items() if ref == f"{HEADS}{trunk}"}
     ours = _names(workspace, beginning.task, trunk)
     for ref in {**known, **{ref: "" for ref in now if ref.startswith(REMOTES)}}:
-        if _is_ours(ref, ours, workspace):
+        if _is_ours(ref, ours, workspace) or (workspace.is_worktree and _is_asked_for(ref, trunk, beginning.task)):
             continue
         if ref in known:
             yield known[ref]
@@ -100,6 +115,13 @@ def _of_others(workspace: Workspace, beginning: Beginning) -> Iterator[str]:
             ref.startswith(REMOTES) and git_history.is_pushed(repository, ref)
         ):
             yield now[ref]
+
+
+def _is_asked_for(ref: str, trunk: str, task: Task) -> bool:
+    """Is it a branch that the task asks to have merged? Then that is the work."""
+    name = ref.removeprefix(HEADS)
+    named = re.compile(f"{ASKED}{re.escape(name)}(?![\\w/-])", re.IGNORECASE)
+    return ref.startswith(HEADS) and name != trunk and named.search(f"{task.title}\n{task.description}") is not None
 
 
 def _names(workspace: Workspace, task: Task, trunk: str) -> set[str]:

@@ -11,11 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components import branch_names, execution_log, git, git_command, git_history, handoff, prompt, text_file
+from components import (
+    branch_names,
+    execution_log,
+    git,
+    git_command,
+    git_history,
+    handoff,
+    prompt,
+    safekeeping,
+    text_file,
+)
 from components.errors import RunnerError
 from components.model import Held, Workspace
 from components.reason_words import REMEDIES
 from components.run_directory import RECEIPT, RunDirectory
+from components.shelf import Snapshot
 from components.states import Reason
 from components.tools import Tools
 
@@ -56,6 +67,9 @@ def gather(held: Held, workspace: Workspace, tools: Tools, *, resuming: bool) ->
         since, until = handed
         parts += _safely(lambda: _before(workspace, since, until)) or []
         patches += _patch(workspace, since, until, "What was done before this claim, as a patch")
+    if held.attempt == 1 and (kept := _safely(lambda: safekeeping.find(held.task, workspace.repository))):
+        parts += _safely(lambda: [_left(workspace, kept)]) or []
+        patches += _patch(workspace, kept.parents[0], kept.commit, "What was not committed, as a patch")
     return Earlier(_reason(ends[0][1]) if ends else None, "\n\n".join([*parts, *_fitted(patches, parts)]))
 
 
@@ -145,6 +159,16 @@ def _before(workspace: Workspace, since: str, until: str) -> list[str]:
         listed.append(f"and {len(commits) - COMMITS_SHOWN} before them")
     begun = "Others worked before; this branch begins with their commits (newest first)"
     return [f"{begun}:\n" + "\n".join(listed), *_stat(workspace, since, until, "They changed")]
+
+
+def _left(workspace: Workspace, kept: Snapshot) -> str:
+    """Return what has become of the files that the claim before had not committed."""
+    if git.status(workspace.path):
+        where = "is in the working directory again, not committed: look at it first, and go on with it"
+    else:
+        where = "conflicts with the commit that this branch begins at, so it was not put into the working directory"
+    base, commit = kept.parents[0][:12], kept.commit[:12]
+    return f"What was not committed before {where}. Snapshot {kept.name}: `git diff {base} {commit}`"
 
 
 def _change(workspace: Workspace, base: str, title: str) -> list[str]:

@@ -13,6 +13,7 @@ from components import authorship, git, git_history, starting_point, unsaved_wor
 from components.authorship import Beginning
 from components.errors import GitFailed
 from components.git import Commit, DiffStat
+from components.git_history import Made
 from components.model import Workspace
 from components.private_index import PrivateIndex
 
@@ -89,7 +90,7 @@ class _Gathering:
             is_change=(has_commit or has_files) and self._has_content(own.anchor, tree, lay),
             is_committed=has_commit and self._has_content(own.anchor, head, lay),
             trouble=tuple(self._trouble(head, entries, marked)),
-            notes=tuple(_notes(own.others, lay)),
+            notes=tuple(_notes(own.others, lay, self._appeared(head, entries, own.commits))),
         )
 
     def _has_content(self, base: str, tree: str, without: Sequence[str] = ()) -> bool:
@@ -97,11 +98,22 @@ class _Gathering:
 
     def _lay_there(self, anchor: str, tree: str) -> list[str]:
         """Return what was not committed in the main checkout before the agent came, and is now, as it was."""
-        before = self.beginning.before
-        if self.workspace.is_worktree or before is None or not before.dirty:
+        strange = self.beginning.strange
+        if self.workspace.is_worktree or not strange:
             return []
         top, changed = self.workspace.path, git_history.changed_paths(self.workspace.path, anchor, tree)
-        return [path for path in changed if before.dirty.get(path) == starting_point.digest(top / path)]
+        return [path for path in changed if strange.get(path) == starting_point.digest(top / path)]
+
+    def _appeared(self, head: str, entries: Sequence[git.Entry], own: Sequence[Made]) -> list[str]:
+        """Return what came into the main checkout while the agent changed nothing."""
+        strange = self.beginning.strange
+        if self.workspace.is_worktree or not self.beginning.is_idle or strange is None:
+            return []
+        made = git_history.commits_of(self.workspace.path, self.beginning.base, head)
+        commits = [f"commit {one.commit.id[:8]}" for one in made if one not in own]
+        files = [one.path for one in entries if not self._is_ours(one) and not _is_by_the_way(one.path)]
+        top = self.workspace.path
+        return commits + [path for path in files if strange.get(path) != starting_point.digest(top / path)]
 
     def _is_ours(self, entry: git.Entry) -> bool:
         """Was this file changed by the agent? What its tools make by themselves is no work."""
@@ -109,11 +121,10 @@ class _Gathering:
             return False
         if self.workspace.is_worktree:
             return True
-        before = self.beginning.before
-        if before is None or before.dirty is None:
-            return False
-        earlier = before.dirty.get(entry.path)
-        return earlier is None or earlier != starting_point.digest(self.workspace.path / entry.path)
+        strange, digest = self.beginning.strange, starting_point.digest(self.workspace.path / entry.path)
+        if strange is None or self.beginning.is_idle:
+            return self.beginning.left.get(entry.path) == digest
+        return strange.get(entry.path) != digest
 
     def _tree(self, head: str, leftovers: Sequence[str]) -> str:
         """Return the tree of HEAD with the leftovers, made in an index of our own."""
@@ -145,7 +156,9 @@ def _is_by_the_way(path: str) -> bool:
     return path.endswith(AGENTS_OWN) or any(map(unsaved_work.is_junk_name, path.split("/")))
 
 
-def _notes(others: Sequence[str], lay: Sequence[str]) -> Iterator[str]:
+def _notes(others: Sequence[str], lay: Sequence[str], appeared: Sequence[str]) -> Iterator[str]:
+    if appeared:
+        yield f"the agent used no tool, so this, which appeared meanwhile, is not taken for its own: {listed(appeared)}"
     if others:
         yield f"commits by {listed(others)}, made in the main checkout meanwhile, are not taken for the agent's"
     if lay:

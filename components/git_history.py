@@ -38,26 +38,27 @@ def tree_of(path: Path, commit: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A commit, with when it was made (seconds since 1970), its parents, and who by (`Name <mail>`)."""
+    """A commit, with when it was made (seconds since 1970), its parents, and who by (`Name <mail>`).
+
+    That is its committer: whoever picks a patch of another's is not its author, and one may name any author.
+    """
 
     commit: Commit
     at: int
     parents: tuple[str, ...]
-    by: frozenset[str]
+    by: str
 
 
 def commits_of(path: Path, base: str, head: str, without: Iterable[str] = ()) -> list[Made]:
     """Return the commits of `head` that neither `base` nor `without` have, newest first.
 
-    At most 1000, without merges; the time is the committer's, and `by` are the author and the committer.
+    At most 1000, without merges.
     """
-    layout = "--format=%H%x1f%ct%x1f%P%x1f%an <%ae>%x1f%cn <%ce>%x1f%s"
+    layout = "--format=%H%x1f%ct%x1f%P%x1f%cn <%ce>%x1f%s"
     words = ("log", "--no-show-signature", "--no-mailmap", "--no-merges", "--max-count=1000", "-z", layout)
     listed = git_command.run(path, *words, head, "--not", base, *without, "--").stdout.decode(errors="replace")
-    rows = [entry.split("\x1f", 5) for entry in listed.split("\0") if entry.count("\x1f") >= 5]
-    return [
-        Made(Commit(row[0], row[5]), int(row[1]), tuple(row[2].split()), frozenset((row[3], row[4]))) for row in rows
-    ]
+    rows = [entry.split("\x1f", 4) for entry in listed.split("\0") if entry.count("\x1f") >= 4]
+    return [Made(Commit(row[0], row[4]), int(row[1]), tuple(row[2].split()), row[3]) for row in rows]
 
 
 def parents_of(path: Path, base: str, head: str, without: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:

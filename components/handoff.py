@@ -1,8 +1,8 @@
 """Where the work on a task stands, as a ref in the repository: the next who takes the task begins there.
 
 A developer's major task goes to QA, and may come back, as a new claim each time; each claim has a branch of its own.
-`refs/agent-runner/<task>/work-<digest>` names the commit that the last of them left. The digest is of the time the
-task was made, as servers give the same id again.
+`refs/agent-runner/<task>/work-<digest>` names the commit that the last of them left, `left-<digest>` the snapshot of
+what it had not committed. The digest is of the time the task was made, as servers give the same id again.
 """
 
 from __future__ import annotations
@@ -64,10 +64,28 @@ def note_beginning(task: Task, workspace: Workspace, *, is_done: bool) -> None:
         words = ("update-ref", ref, workspace.base_commit, "")
     else:
         return
-    common = git.git_directory(workspace.repository)
+    _update(workspace.repository, ref, *words)
+
+
+def leave(task: Task, repository: Path, snapshot: str) -> None:
+    """Name the commit of a snapshot as what was not committed, "" for nothing. Raises GitFailed."""
+    ref, there = _left_of(task), left(repository, task)
+    if snapshot:
+        _update(repository, ref, "update-ref", ref, snapshot)
+    elif there:
+        _update(repository, ref, "update-ref", "-d", ref, there)
+
+
+def left(repository: Path, task: Task) -> str:
+    """Return the snapshot of what the last agent at a task had not committed, "" for nothing."""
+    return _resolved(repository, _left_of(task))
+
+
+def _update(repository: Path, ref: str, *words: str) -> None:
+    common = git.git_directory(repository)
     with git_command.locked(common) as lock:
         (common / f"{ref}.lock").unlink(missing_ok=True)
-        git_command.run(workspace.repository, *words, lock=lock)
+        git_command.run(repository, *words, lock=lock)
 
 
 def ref_of(task: Task) -> str:
@@ -79,6 +97,10 @@ def ref_of(task: Task) -> str:
 
 def _beginning_of(task: Task) -> str:
     return ref_of(task).replace("/work-", "/begun-")
+
+
+def _left_of(task: Task) -> str:
+    return ref_of(task).replace("/work-", "/left-")
 
 
 def _resolved(repository: Path, ref: str) -> str:

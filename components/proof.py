@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from components import (
+    beginning,
     cancelling,
     checking,
     demand,
     evidence,
-    git_history,
-    handoff,
     main_checkout,
     receipt,
     starting_point,
     unproven,
 )
-from components.authorship import Beginning, Span
 from components.checking import Checked
 from components.errors import ConfigError, GitFailed, UnsafeName
 from components.evidence import Evidence, listed
 from components.model import Held, Verdict, Workspace
 from components.reason_words import WORDS, detail
 from components.redact import plain
-from components.run_directory import RunDirectory, RunState
+from components.run_directory import RunDirectory
 from components.starting_point import StartingPoint
 from components.states import Reason
 from components.tools import Tools
@@ -53,22 +49,13 @@ def examine(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools) -> Ve
 def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
     """Look at the work, and note in the receipt what is there. Raises GitFailed."""
     workspace = _reopened(held, tools)
-    beginning = _beginning(held, workspace, tools)
-    found = evidence.gather(workspace, beginning)
+    begun = beginning.of_work(held, workspace, tools)
+    found = evidence.gather(workspace, begun)
     if not workspace.is_worktree:
-        unproven.note(held.task, workspace, beginning.base, [commit.id for commit in found.commits])
+        unproven.note(held.task, workspace, beginning.kept(held, workspace, begun, found))
     receipt.add(run, evidence=receipt.evidence_part(found, tools.redact))
     receipt.warn(run, *(tools.redact(plain(words)) for words in (*_warnings(run, workspace, tools), *found.notes)))
     return found
-
-
-def _beginning(held: Held, workspace: Workspace, tools: Tools) -> Beginning:
-    """Return where the work began, in this claim or in an earlier one that was given back unfinished."""
-    base, earlier = handoff.begun_at(held.task, workspace), tuple[str, ...]()
-    left = None if workspace.is_worktree else unproven.find(held.task, workspace.repository)
-    if left is not None and git_history.is_ancestor(workspace.path, left.begun, base):
-        base, earlier = left.begun, left.commits
-    return Beginning(held.task, base, _first_start(held, tools), list(_spans(held, tools)), earlier)
 
 
 def _judged(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
@@ -163,36 +150,6 @@ def _reopened(held: Held, tools: Tools) -> Workspace:
     return workspace
 
 
-def starts(held: Held, tools: Tools) -> Iterator[tuple[RunDirectory, StartingPoint]]:
-    """Yield the runs of this claim so far, each with how things stood when it began."""
-    for attempt in range(1, held.attempt + 1):
-        run = tools.run_of(replace(held, attempt=attempt))
-        if (start := starting_point.read(run.path)) is not None:
-            yield run, start
-
-
-def _first_start(held: Held, tools: Tools) -> StartingPoint | None:
-    return next((start for _, start in starts(held, tools)), None)
-
-
-def _spans(held: Held, tools: Tools) -> Iterator[Span]:
-    """Yield the times in which an agent of this claim worked; all time where none was noted."""
-    is_noted = False
-    for run, start in starts(held, tools):
-        is_noted = True
-        yield start.at, _end_of(run)
-    if not is_noted:
-        yield 0.0, time.time()
-
-
-def _end_of(run: RunDirectory) -> float:
-    """Return when a run ended, in seconds since 1970."""
-    with contextlib.suppress(OSError):
-        if run.state() is RunState.ENDED:
-            return (run.path / "exit").stat().st_mtime
-    return time.time()
-
-
 def _warnings(run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
     if denied := receipt.denied_tools(receipt.read(run)):
         yield f"tools were denied to the agent: {listed(denied, 10)}"
@@ -230,6 +187,6 @@ def _others_worked(before: StartingPoint, own: RunDirectory, tools: Tools) -> bo
             start = starting_point.read(path.parent)
             if start is None or start.is_worktree or start.repository != before.repository:
                 continue
-            if _end_of(RunDirectory(path.parent)) >= before.at:
+            if beginning.end_of(RunDirectory(path.parent)) >= before.at:
                 return True
     return False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import (
+    beginning,
     clones,
     demand,
     faults,
@@ -20,6 +21,7 @@ from components import (
     proof,
     pull_request,
     receipt,
+    safekeeping,
     starting_point,
     unproven,
 )
@@ -54,6 +56,9 @@ def publish(held: Held, tools: Tools) -> None:
         with contextlib.suppress(GitFailed, UnsafeName, OSError):
             if "evidence" not in receipt.read(run):
                 proof.look(held, run, tools)
+    if verdict.reason not in NOT_SURE:
+        with _told(run, tools, "what is not committed could not be noted"):
+            safekeeping.hand_on(held, held.workspace, is_done=verdict.reason is Reason.SUCCEEDED)
     with _told(run, tools, "where the work began could not be noted"):
         handoff.note_beginning(held.task, held.workspace, is_done=verdict.reason is Reason.SUCCEEDED)
 
@@ -131,11 +136,8 @@ class _Publication:
             return ""
         if self._before is None or self._before.dirty is None:
             return "it is not known what was in the checkout before"
-        return "the checkout was not clean before the agent came" if self._was_dirty() else ""
-
-    def _was_dirty(self) -> bool:
-        first = next(iter(proof.starts(self._held, self._tools)), None)
-        return first is None or bool(first[1].dirty)
+        was_clean = beginning.was_clean(self._held, self._workspace, self._tools)
+        return "" if was_clean else "the checkout was not clean before the agent came"
 
     def _find_conflicts(self) -> None:
         repository = self._workspace.repository

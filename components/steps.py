@@ -33,7 +33,7 @@ from components import (
 from components.errors import GitFailed, UnsafeName
 from components.hook_payload import Moment
 from components.hook_runner import Decision, HookOutcome
-from components.model import Held, Verdict
+from components.model import Held, Verdict, Workspace
 from components.policy import Action
 from components.reason_words import WORDS, detail
 from components.run_directory import RunState
@@ -67,9 +67,22 @@ def prepare(held: Held, tools: Tools) -> Held:
         return end(held, Verdict(Reason.UNSAFE_TASK, str(error)))
     except GitFailed as error:
         return end(held, Verdict(Reason.WORKSPACE_FAILED, str(error)))
+    if held.workspace is None and held.attempt == 1:
+        _bring_back(held, workspace, tools)
     if workspace.is_worktree and held.task.branch not in ("", workspace.branch):
         tools.ui.info(f"The task names branch {held.task.branch!r}; its work is on {workspace.branch}")
     return replace(held, phase=Phase.SPAWNING, workspace=workspace)
+
+
+def _bring_back(held: Held, workspace: Workspace, tools: Tools) -> None:
+    """Have the work begin where the last agent at the task left it, with what that had not committed."""
+    try:
+        name = safekeeping.bring_back(held.task, workspace)
+    except (GitFailed, UnsafeName) as error:
+        tools.ui.warning(f"What was left of task {held.task.id} is not in its worktree: {error}")
+    else:
+        if name:
+            tools.ui.info(f"Task {held.task.id} begins with what was not committed before ({name})")
 
 
 def spawn(held: Held, tools: Tools) -> Held:

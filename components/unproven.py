@@ -1,4 +1,4 @@
-"""What agents have committed in a main checkout for tasks that are not done: kept until they are, a file a task.
+"""What agents have left in a main checkout for tasks that are not done: kept until they are, a file a task.
 
 The next claim of such a task has it to show, and the repository's rules are not read from it.
 """
@@ -6,8 +6,8 @@ The next claim of such a task has it to show, and the repository's rules are not
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from components import durable, git, handoff
@@ -19,20 +19,24 @@ DIRECTORY = "agent-runner-unproven"
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The commit at which the work on a task began, and the commits that were made for it since."""
+    """The commit at which the work on a task began, and what was made for it since.
+
+    `files` maps what was changed and not committed to a digest of its content.
+    """
 
     begun: str
     commits: tuple[str, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
-def note(task: Task, workspace: Workspace, begun: str, commits: Sequence[str]) -> None:
-    """Keep what was committed for a task, in place of what was kept of it before; nothing where there is nothing."""
+def note(task: Task, workspace: Workspace, kept: Unproven) -> None:
+    """Keep what was made for a task, in place of what was kept of it before; nothing where there is nothing."""
     file = _file(task, workspace.repository)
-    if not commits:
+    if not kept.commits and not kept.files:
         forget(task, workspace)
-    elif find(task, workspace.repository) != (kept := Unproven(begun, tuple(commits))):
+    elif find(task, workspace.repository) != kept:
         durable.make_directory(file.parent)
-        durable.write(file, json.dumps(asdict(kept)).encode())
+        durable.write(file, json.dumps(asdict(kept)).encode(errors="surrogateescape"))
 
 
 def forget(task: Task, workspace: Workspace) -> None:
@@ -55,9 +59,10 @@ def commits(repository: Path) -> frozenset[str]:
 
 def _read(file: Path) -> Unproven | None:
     try:
-        data = json.loads(file.read_bytes())
-        return Unproven(str(data["begun"]), tuple(map(str, data["commits"])))
-    except (OSError, ValueError, KeyError, TypeError):
+        data = json.loads(file.read_bytes().decode(errors="surrogateescape"))
+        files = {str(path): str(told) for path, told in data.get("files", {}).items()}
+        return Unproven(str(data["begun"]), tuple(map(str, data["commits"])), files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -50,6 +50,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PmServer]:
         yield pm
 
 
+PERSON = """
+import pathlib, subprocess
+cli.talk('I look at it.')
+def person(*words, name='Ann'):
+    who = ['-c', f'user.name={name}', '-c', f'user.email={name}@example.invalid'] if name else []
+    done = subprocess.run(['git', *who, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+def put(file, text='a person has written this\\n'):
+    pathlib.Path(file).write_text(text)
+def theirs(file='theirs.txt', branch='theirs'):
+    here = person('branch', '--show-current')
+    person('checkout', '-qb', cli.branch(branch))
+    put(file + cli.branch(''))
+    person('add', '-A')
+    person('commit', '-qm', 'Her work')
+    person('checkout', '-q', here)
+"""
+"""What a person does beside an agent that only talks."""
+
+
 def played(plays: Mapping[int, str]) -> str:
     """Return the play of a CLI that plays for each task what is said under its id."""
     begun = "".join(
@@ -331,6 +351,49 @@ def test_the_work_of_an_attempt_that_was_killed_counts_for_the_next_that_finds_i
     assert (end.reasons, end.status) == (("killed", "succeeded"), "dev_done"), end.said
 
 
+@pytest.mark.parametrize("complexity", ["minor", "major"])
+def test_what_a_claim_left_uncommitted_is_the_task_s_own_work_in_the_next_claim(
+    runner: MakeRunner, pm: PmServer, complexity: str
+) -> None:
+    """Regression: in the main checkout it counted as somebody else's, and a new worktree began without it."""
+    task = pm.api.task("A task", complexity=complexity)
+    one = with_files(runner())
+    play = "if cli.life == 1:\n    cli.work(commit=False); cli.die()\ncli.commit()"
+    claude = FakeClaude(one, played({task["id"]: play}))
+    see_through(one, task, HEADLESS_PM_MAX_ATTEMPTS="1")
+    pm.api.status(task["id"], "pm_1", "created")
+
+    end = see_through(one, task, HEADLESS_PM_MAX_ATTEMPTS="1")
+
+    assert (end.reason, end.status) == ("succeeded", "dev_done"), end.said
+    assert end.receipts[-1]["evidence"]["diff"]["files"] == 1
+    if complexity == "major":
+        prompt = claude.ledger()[-1]["prompt"]
+        assert "is in the working directory again" in prompt
+        assert "+work of life 1" in prompt
+    assert "left-" not in git(one.repository, "for-each-ref", "refs/agent-runner")
+
+
+def test_what_was_left_uncommitted_and_conflicts_now_is_handed_over_as_a_patch(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    task = pm.api.task("A task", complexity="major")
+    one = with_files(runner())
+    play = "if cli.life == 1:\n    cli.write('notes.txt', 'mine'); cli.die()"
+    claude = FakeClaude(one, played({task["id"]: play}))
+    see_through(one, task, HEADLESS_PM_MAX_ATTEMPTS="1")
+    (one.repository / "notes.txt").write_text("theirs")
+    git(one.repository, "commit", "-qam", "Theirs")
+    pm.api.status(task["id"], "pm_1", "created")
+
+    end = see_through(one, task, HEADLESS_PM_MAX_ATTEMPTS="1")
+
+    assert end.reason == "no_work_done"
+    prompt = claude.ledger()[-1]["prompt"]
+    assert "conflicts with the commit that this branch begins at" in prompt
+    assert "+mine" in prompt
+
+
 def test_an_agent_that_did_nothing_is_told_so_and_asked_again(agent: Agent) -> None:
     end = agent("if 'without any change' in cli.prompt:\n    cli.work()", attempts=2)
 
@@ -378,6 +441,61 @@ def test_in_the_main_checkout_only_the_agent_s_own_work_counts(
     assert end.reason == reason, end.said
     assert end.status == ("dev_done" if reason == "succeeded" else "pending")
     assert not left or (tmp_path / "repository" / left).read_text().startswith("somebody's\n")
+
+
+NEVER_ACTED = {
+    "a person's edit": "put('notes.txt')",
+    "a person's new file": "put('new.txt')",
+    "a person's commit under the agent's name": (
+        "put('mine.txt')\nperson('add', 'mine.txt', name='')\nperson('commit', '-qm', 'Mine', name='')"
+    ),
+}
+PICKED = {
+    "another's commit, picked": "theirs()\ncli.git('cherry-pick', cli.branch('theirs'))",
+    "another's patch, applied": (
+        "theirs()\npatch = cli.git('format-patch', '-1', cli.branch('theirs'), '--stdout')\n"
+        "subprocess.run(['git', 'am'], input=patch + '\\n', text=True, check=True, capture_output=True)"
+    ),
+    "a commit in another's name": (
+        "cli.work('named.txt', commit=False)\ncli.commit('--author', 'Claude <noreply@example.invalid>')"
+    ),
+}
+
+
+@pytest.mark.timeout(QUEUE_SECONDS)
+def test_in_the_main_checkout_nothing_is_the_work_of_an_agent_that_used_no_tool(queue: Queue) -> None:
+    """Regression: what a person did beside it made its task done, and the runner committed the person's files."""
+    ends = queue({name: PERSON + play for name, play in NEVER_ACTED.items()}, complexity="minor")
+
+    assert wrong(ends, dict.fromkeys(NEVER_ACTED, ("no_work_done", "pending"))) == {}
+    assert [name for name, end in ends.items() if "used no tool" not in end.notes] == []
+    assert [name for name, end in ends.items() if "published" in end.receipts[-1]] == []
+
+
+@pytest.mark.timeout(QUEUE_SECONDS)
+def test_in_the_main_checkout_who_committed_counts_and_not_the_author(queue: Queue) -> None:
+    """Regression: picked commits, and such with an author of their own, were taken for another's."""
+    ends = queue({name: PERSON + play for name, play in PICKED.items()}, complexity="minor")
+
+    assert wrong(ends, dict.fromkeys(PICKED, ("succeeded", "dev_done"))) == {}
+
+
+def test_a_branch_that_a_task_asks_to_have_merged_is_its_work(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: commits of others never counted, and so a task to merge them could not be done."""
+    one = with_files(runner())
+    git(one.repository, "checkout", "-qb", "feature/fix")
+    (one.repository / "fix.txt").write_text("The fix\n")
+    git(one.repository, "add", "-A")
+    git(one.repository, "commit", "-qm", "Fix it")
+    git(one.repository, "checkout", "-q", "main")
+    asked = pm.api.task("Merge the branch feature/fix", complexity="major")
+    other = pm.api.task("Mend what feature/fix mends", complexity="major")
+    merge = "cli.git('merge', '--no-edit', 'feature/fix')"
+    FakeClaude(one, played({asked["id"]: merge, other["id"]: merge}))
+
+    ends = [see_through(one, task, HEADLESS_PM_MAX_ATTEMPTS="1") for task in (asked, other)]
+
+    assert [end.reason for end in ends] == ["succeeded", "no_work_done"]
 
 
 WHY = "the suite fails"
