@@ -11,6 +11,8 @@ from components.store_rows import Row
 
 TEXT_LIMIT = 1_000_000
 """Characters of a text of an agent that are kept."""
+WHOLE = frozenset({"source"})
+"""Texts that are of no use in part."""
 AGENT_NAMES = tuple(field.name for field in fields(Agent))
 WORKFLOW_NAMES = tuple(field.name for field in fields(Workflow))
 MOVE_NAMES = tuple(field.name for field in fields(AgentMove))
@@ -41,10 +43,11 @@ def columns(one: Agent | Workflow) -> dict[str, Any]:
 
 def kept(values: Mapping[str, object]) -> dict[str, Any]:
     """Return values as columns take them; no database takes NUL and half characters alike."""
-    return {name: _kept(value) for name, value in values.items()}
+    return {name: _kept(name, value) for name, value in values.items()}
 
 
-def _kept(value: object) -> object:
-    if isinstance(value, str):
-        return str(value).replace("\0", "").encode(errors="replace").decode()[:TEXT_LIMIT]
-    return value
+def _kept(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = str(value).replace("\0", "").encode(errors="replace").decode()
+    return text if name in WHOLE else text[:TEXT_LIMIT]

@@ -627,3 +627,13 @@ def test_an_agent_that_its_machines_die_of_is_not_tried_on_all_of_them(file_plac
     ended = file_place.agents.agent(one.id)
     assert (ended.status, ended.reason) == (FAILED, "killed")
     assert "3 workers" in ended.error
+
+
+def test_a_large_graph_is_kept_whole(file_place: Place) -> None:
+    graph = Graph("large", nodes=tuple(Node(f"n{number}", "x" * 2000) for number in range(600)))
+
+    made = workflow_entry.enter(file_place.agents, graph, file_place.config)
+
+    kept = file_place.agents.workflow(made.id)
+    assert len(kept.source) > 1_000_000
+    assert len(workflow_entry.in_order(kept, file_place.agents.agents_of(made.id))) == 600
