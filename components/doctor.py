@@ -25,6 +25,7 @@ from components.checks import (
     repository,
     server,
     state,
+    store,
     warning,
 )
 from components.config import Config, Loaded, load
@@ -35,7 +36,12 @@ logger = logging.getLogger(__name__)
 
 OF_THE_MACHINE: tuple[Check, ...] = machine.CHECKS
 OF_THE_HOME: tuple[Check, ...] = state.CHECKS
-OF_THE_CONFIGURATION: tuple[Check, ...] = (*repository.CHECKS, *agent.CHECKS, *server.CHECKS)
+OF_THE_CONFIGURATION: tuple[Check, ...] = (
+    *repository.CHECKS,
+    *store.CHECKS,
+    *agent.CHECKS,
+    *server.CHECKS,
+)
 PLACES = ("HOME", "HEADLESS_PM_HOME")
 
 
@@ -57,7 +63,7 @@ def examine(arguments: Mapping[str, object], environ: Mapping[str, str], file: P
     if loaded is not None:
         yield from (Line("configuration", finding) for finding in _of_configuration(loaded))
         checks = (*OF_THE_MACHINE, *OF_THE_HOME, *OF_THE_CONFIGURATION)
-        yield from _run(checks, _installation(loaded.config, environ))
+        yield from _run(checks, _installation(loaded.config, environ, has_server=_names_a_server(loaded)))
         return
     yield from (Line("configuration", finding) for finding in mistakes)
     places, _ = _load({}, {name: environ[name] for name in PLACES if name in environ}, None)
@@ -90,8 +96,13 @@ def _of_configuration(loaded: Loaded) -> Iterator[Finding]:
         yield warning(seen, remedy or "correct it, or leave it if it is meant so")
 
 
-def _installation(config: Config, environ: Mapping[str, str]) -> Installation:
-    return Installation(config, environ, os.geteuid(), Path(environ.get("HOME", "/")))
+def _installation(config: Config, environ: Mapping[str, str], *, has_server: bool = False) -> Installation:
+    return Installation(config, environ, os.geteuid(), Path(environ.get("HOME", "/")), has_server)
+
+
+def _names_a_server(loaded: Loaded) -> bool:
+    """Did anybody say which server to ask, by its address or by a key for it?"""
+    return bool(loaded.config.api_key) or loaded.origins.get("api_url", "default") != "default"
 
 
 def _run(checks: Sequence[Check], installation: Installation) -> Iterator[Line]:

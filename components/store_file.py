@@ -60,7 +60,9 @@ def version(path: Path) -> str:
         owner = rows(path, ("PRAGMA application_id", {}))
         tables = [name for (name,) in rows(path, ("SELECT name FROM sqlite_master WHERE type = 'table'", {}))]
         if tables and owner[0][0] != APPLICATION_ID:
-            raise StateForeign(f"{path} is the database of another program; give --store an address of its own")
+            raise StateForeign(
+                f"{path} is the database of another program; name a file of its own by HEADLESS_PM_STORE"
+            )
         found = rows(path, ("SELECT version_num FROM alembic_version", {})) if "alembic_version" in tables else []
     except OSError as error:
         raise StoreUnavailable(f"the store {path} cannot be read: {error}") from error

@@ -49,6 +49,11 @@ def typed_ids() -> Question:
     return "SELECT id FROM executions WHERE door <> 'run'", {}
 
 
+def number_of_all() -> Question:
+    """Ask how many executions there are."""
+    return "SELECT count(*) FROM executions", {}
+
+
 def projects() -> Question:
     """Ask for the projects that executions were of."""
     return "SELECT DISTINCT project FROM executions ORDER BY project", {}

@@ -71,7 +71,9 @@ def _version(connection: sa.Connection, url: str) -> str:
     if "alembic_version" not in tables:
         if "executions" in tables:
             shown = store_url.shown(url)
-            raise StateForeign(f"{shown} has tables of another program; give --store a database of its own")
+            raise StateForeign(
+                f"{shown} has tables of another program; name a database of its own by HEADLESS_PM_STORE"
+            )
         return ""
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     return str(found or "")

@@ -14,5 +14,6 @@ def refuse_newer(found: str, url: str) -> None:
     if found > VERSION:
         raise StoreTooNew(
             f"the store {store_url.shown(url)} has version {found}, and this runner knows {VERSION}; it was left alone."
-            " Upgrade this runner (pip install --upgrade advanced-agent-runner), or give --store another address"
+            " Upgrade this runner (pip install --upgrade advanced-agent-runner), or name another store by"
+            " HEADLESS_PM_STORE"
         )

@@ -32,12 +32,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What is examined: the configuration in force, our environment, and the user (id and home) that we run as."""
+    """What is examined: the configuration in force, our environment, and the user (id and home) that we run as.
+
+    `has_server` says that somebody named a Headless PM server: typed tasks need none.
+    """
 
     config: Config
     environ: Mapping[str, str]
     user_id: int
     user_home: Path
+    has_server: bool = True
 
 
 Look = Callable[[Installation], Iterable[Finding]]

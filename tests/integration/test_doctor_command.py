@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,11 +19,13 @@ from typing import Any
 
 import pytest
 
-from components import background, cli, dead_letters, doctor, typed_task
+from components import background, cli, dead_letters, doctor, store_url, typed_task
 from components.checks import Installation, Judgement, agent
 from components.config import load
+from components.execution import Execution
 from components.model import Held, Task, Verdict
-from components.states import Phase, Reason
+from components.states import Door, Phase, Reason
+from components.store import Store
 from components.task_persistence import TaskPersistence, host_name, now_text
 from components.typed_task import TypedTask
 from tests.pm_server import KEY, PmServer, running_pm
@@ -593,3 +596,51 @@ def test_a_check_that_fails_itself_is_a_problem_and_no_traceback(patient: Patien
     assert ran.returncode == 1
     assert "problem  journals: it could not be looked at" in ran.stdout
     assert "Traceback" not in ran.stdout + ran.stderr
+
+
+def test_where_no_server_is_configured_that_is_no_problem(patient: Patient) -> None:
+    """Regression: `this installation cannot work yet`, though typed tasks need no server."""
+    del patient.environ["HEADLESS_PM_API_URL"], patient.environ["HEADLESS_PM_API_KEY"]
+
+    found = patient.findings(code=0)
+
+    assert "`task`" in found["server"][-1]["seen"]
+
+
+def test_a_store_of_a_newer_version_is_a_problem_and_is_left_alone(patient: Patient) -> None:
+    made = Store(store_url.of_file(patient.home / "store.db"))
+    made.add(Execution("a" * 32, Door.TASK, "p", "t", "t"))
+    made.close()
+    assert "1 executions" in patient.findings(code=0)["store"][0]["seen"]
+    with sqlite3.connect(patient.home / "store.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    judgement, seen, remedy = only(patient.findings(code=1), "store")
+
+    assert (judgement, "9999" in seen) == ("problem", True)
+    assert "Upgrade" in remedy and "HEADLESS_PM_STORE" in remedy
+    assert "--store" not in remedy  # no command has it
+
+
+def test_a_damaged_store_and_one_set_aside_are_told_with_what_to_do(patient: Patient) -> None:
+    (patient.home / "store.db").write_bytes(b"no database at all " * 400)
+    (patient.home / "store.db.bad-20261121T000000-0").write_bytes(b"older")
+
+    found = patient.findings(code=0)["store"]
+
+    assert [one["judgement"] for one in found] == ["warning", "warning"]
+    assert "damaged" in found[0]["seen"] and "agent-runner list" in found[0]["remedy"]
+    assert "rm " in found[1]["remedy"]
+    assert (patient.home / "store.db").exists()
+
+
+def test_a_store_at_a_server_that_is_away_is_told_with_what_to_do(patient: Patient) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"postgresql://me:pass-of-mine@127.0.0.1:{taken.getsockname()[1]}/history"
+        judgement, seen, remedy = only(patient.findings(code=1, HEADLESS_PM_STORE=url), "store")
+
+    assert judgement == "problem"
+    assert "HEADLESS_PM_STORE" in remedy
+    assert "pass-of-mine" not in seen + remedy
