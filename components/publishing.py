@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from components import (
     pull_request,
     receipt,
     safekeeping,
+    secret_files,
     starting_point,
     unproven,
 )
 from components.errors import ConfigError, GitFailed, UnsafeName
+from components.evidence import listed
 from components.model import Held, Verdict, Workspace
 from components.pull_request import NoPullRequest, Request
-from components.redact import plain, shorten
+from components.redact import Redactor, plain, secret_values, shorten
 from components.run_directory import RunDirectory
 from components.states import Reason
 from components.tools import Tools
@@ -120,10 +122,25 @@ class _Publication:
             return
         if why := self._why_not_commit(found):
             raise GitFailed(f"{why}; it is left as it is")
-        task = replace(self._held.task, title=self._tools.redact(plain(self._held.task.title)))
-        made = git_delivery.commit_tree(self._workspace, found["head"], found["tree"], task, self._held.claim)
-        faults.reach("publish.committed")
-        self._note(wip=made)
+        top, head = self._workspace.path, found["head"]
+        secret = secret_files.uncommitted(top, self._secrets())
+        tree = secret_files.without(top, head, found["tree"], secret)
+        if tree != git_history.tree_of(top, head):
+            task = replace(self._held.task, title=self._tools.redact(plain(self._held.task.title)))
+            made = git_delivery.commit_tree(self._workspace, head, tree, task, self._held.claim)
+            faults.reach("publish.committed")
+            self._note(wip=made)
+        if secret:
+            words = f"not committed, for a secret that the runner knows is in it: {self._listed(secret)}"
+            self._tools.ui.warning(words)
+            receipt.warn(self._run, words)
+
+    def _secrets(self) -> Redactor:
+        tools = self._tools
+        return secret_files.knowing([tools.config.api_key, *secret_values(tools.environment)])
+
+    def _listed(self, names: Sequence[str]) -> str:
+        return listed([self._tools.redact(plain(name)) for name in names])
 
     def _why_not_commit(self, found: dict[str, Any]) -> str:
         if found["trouble"]:
@@ -161,6 +178,11 @@ class _Publication:
             raise GitFailed(
                 f"where {config.push_remote!r} leads, or how it is reached, is not what it was before the agent came;"
                 f" see `git config --list` in {workspace.repository}, then push by hand"
+            )
+        if secret := secret_files.committed(workspace.path, head, config.push_remote, self._secrets()):
+            raise GitFailed(
+                f"its commits hold a secret that the runner knows, in {self._listed(secret)}: take it out of the"
+                f" history of {workspace.branch} before you push it, or change the secret"
             )
         git_delivery.push(workspace, config.push_remote, head, env=clones.access(config, workspace.repository, address))
         faults.reach("publish.pushed")

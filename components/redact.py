@@ -81,6 +81,10 @@ class Redactor:
             text = self._known.sub(SECRET, text)
         return TOKENS.sub(_keep_what_introduces, text)
 
+    def knows(self, text: str) -> bool:
+        """Does the text hold one of the secrets themselves? What only looks like one does not count."""
+        return self._known is not None and self._known.search(text) is not None
+
 
 def plain(text: str) -> str:
     """Return the text without anything that a terminal would act upon; newlines and tabs stay.

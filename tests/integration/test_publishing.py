@@ -84,6 +84,47 @@ def test_a_secret_in_a_title_is_not_pushed(runner: MakeRunner, pm: PmServer) -> 
     assert git(remote, "log", "-1", "--format=%s", branch) == "WIP: Fix it [secret]"
 
 
+LEAK = 'printf "KEY=%s\\n" "$ANTHROPIC_API_KEY"'
+
+
+def test_a_file_that_holds_a_known_secret_is_neither_committed_for_the_agent_nor_lost(
+    runner: MakeRunner, pm: PmServer
+) -> None:
+    """Regression: an `.env` with the agent's own key was committed with the rest, and pushed."""
+    key = "sk-made-up-0123456789"
+    script = f"echo left > left.txt && {LEAK} > .env && {LEAK} >> README"
+    one = prepared(runner(), script, HEADLESS_PM_EVIDENCE="change", ANTHROPIC_API_KEY=key)
+    remote = with_remote(one)
+    task = pm.api.task("Do it", complexity="major")
+
+    one.run("--single-task")
+
+    branch, notes = f"feature/task-{task['id']}", ended(pm, task)[1]
+    assert git(remote, "ls-tree", "-r", "--name-only", branch) == "README\nleft.txt"
+    assert git(remote, "show", f"{branch}:README") == "A repository"
+    assert "not committed, for a secret that the runner knows is in it: README, .env" in notes
+    assert key not in notes
+    (kept,) = (one.repository / ".worktrees").iterdir()
+    assert (kept / ".env").read_text() == f"KEY={key}\n"
+
+
+@pytest.mark.parametrize("after", ["true", "git rm -q .env && git commit -qm 'Take it out'"])
+def test_a_branch_whose_commits_hold_a_known_secret_is_not_pushed(runner: MakeRunner, pm: PmServer, after: str) -> None:
+    key = "sk-made-up-0123456789"
+    script = f"{LEAK} > .env && {WORK} && {after}"
+    one = prepared(runner(), script, HEADLESS_PM_EVIDENCE="change", ANTHROPIC_API_KEY=key)
+    remote = with_remote(one)
+    task = pm.api.task("Do it", complexity="major")
+
+    one.run("--single-task")
+
+    status, notes = ended(pm, task)
+    assert status == "dev_done"
+    assert "the branch was not pushed: its commits hold a secret that the runner knows, in .env" in notes
+    assert key not in notes
+    assert git(remote, "branch", "--list", "feature/*") == ""
+
+
 def test_what_the_agent_left_is_committed_on_the_task_s_branch_and_the_worktree_goes(
     runner: MakeRunner, pm: PmServer
 ) -> None:
