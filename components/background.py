@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,13 +65,28 @@ def start(home: Path, claim: str, limit: int, environ: Mapping[str, str]) -> int
     At most `limit` of them run at once, whoever starts them: counting and starting are one under a lock.
     Raises TooManyTasks.
     """
-    directory = typed_task.directory_of(home, claim)
-    with durable.locked(home / typed_task.DIRECTORY / "starting"):
+    with _starting(home):
         if typed_task.has_runner(home, claim):
             return 0
         require_turn(home, limit)
-        argv = [sys.executable, "-m", "components.entry", "execute", claim]
-        return process.start_detached(argv, directory / "alive", directory / "log", _environment(home, environ))
+        return _start(home, claim, environ)
+
+
+def start_new(home: Path, typed: TypedTask, environ: Mapping[str, str], require: Callable[[], None]) -> int:
+    """Keep a new typed task and start its runner, if there is room for it; return the runner's process id.
+
+    `require` raises where there is none. It is asked under the lock under which every task is started, so however
+    many come at once, what it counts holds. Nothing stays behind of a task that is refused, or cannot be started
+    (OSError); a kill may leave one that never began, which `cancel` ends.
+    """
+    with _starting(home):
+        require()
+        directory = typed_task.save(home, typed)
+        try:
+            return _start(home, typed.claim, environ)
+        except OSError:
+            shutil.rmtree(directory)
+            raise
 
 
 def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
@@ -127,6 +144,17 @@ def resumed(held: Held, home: Path, typed: TypedTask) -> Held:
     base = before.workspace.path.parent if before.workspace.is_worktree else None
     workspace = GitWorktree(typed.repository, base).hand_over(before.workspace, task, held.claim)
     return replace(held, task=task, session_id=before.session_id, workspace=workspace)
+
+
+def _starting(home: Path) -> AbstractContextManager[int]:
+    """Return the lock under which tasks are counted and started."""
+    return durable.locked(durable.make_directory(home / typed_task.DIRECTORY) / "starting")
+
+
+def _start(home: Path, claim: str, environ: Mapping[str, str]) -> int:
+    directory = typed_task.directory_of(home, claim)
+    argv = [sys.executable, "-m", "components.entry", "execute", claim]
+    return process.start_detached(argv, directory / "alive", directory / "log", _environment(home, environ))
 
 
 def _environment(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

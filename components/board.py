@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,10 @@ TEXT_LIMIT = 1_000_000
 """Characters of a text of a task."""
 IDS_AT_ONCE = 500
 """How many tasks are asked for in one question: databases take no more parameters than they like."""
+
+
+READY = (BoardStatus.TODO,)
+FOR_GOOD = frozenset({"id", "created_at", "updated_at"})
 
 
 class ProjectBusy(TooManyTasks):
@@ -79,6 +83,10 @@ class Board:
             found.update({task.id: task for task in self._tasks(f"WHERE id IN ({asked})", names)})
         return found
 
+    def of_execution(self, execution_id: str) -> BoardTask | None:
+        """Return the task that has this run now, or had it last; None where there is no such task."""
+        return next(iter(self._tasks("WHERE execution_id = :execution_id", {"execution_id": execution_id})), None)
+
     def running(self, host: str) -> list[BoardTask]:
         """Return the tasks that count as running on a machine, the longest first."""
         return self._tasks(
@@ -95,10 +103,13 @@ class Board:
         rows = self._store.rows(("SELECT status, count(*) FROM board_tasks GROUP BY status", {}))
         return {BoardStatus(status): int(number) for status, number in rows}
 
-    def take(self, task_id: str, execution_id: str, host: str, limit: int) -> BoardTask:
+    def take(
+        self, task_id: str, execution_id: str, host: str, limit: int, among: Collection[BoardStatus] = READY
+    ) -> BoardTask:
         """Move a task from `todo` to `running` for a run that begins now; counting and moving are one transaction.
 
-        Raises NotFound, NotInTodo, and ProjectBusy where `limit` tasks of its repository run.
+        `among` are the statuses that it may be in. Raises NotFound, NotInTodo, and ProjectBusy where `limit` tasks of
+        its repository run.
         """
         from components import store_engine
         from components.store_tables import board_tasks as table
@@ -113,11 +124,11 @@ class Board:
             )
             running = [row.id for row in connection.execute(rivals.order_by(table.c.started_at))]
             if len(running) >= limit and task_id not in running:
-                _require_todo(connection, task_id)
+                _require(connection, task_id, among)
                 raise ProjectBusy(_busy_words(task, running, limit), running[0])
-            update = table.update().where(table.c.id == task_id, table.c.status == str(BoardStatus.TODO))
+            update = table.update().where(table.c.id == task_id, table.c.status.in_([str(one) for one in among]))
             if connection.execute(update.values(values)).rowcount == 0:
-                _require_todo(connection, task_id)
+                _require(connection, task_id, among)
         return self.get(task_id)
 
     def note(self, task_id: str, execution_id: str, **facts: object) -> None:
@@ -130,6 +141,14 @@ class Board:
             raise IllegalMove(f"a running task cannot go to {after}")
         now = now_text()
         return self._change(task_id, execution_id, {"pid": 0, "ended_at": now, **facts, "status": str(after)})
+
+    def give_back(self, before: BoardTask, execution_id: str) -> None:
+        """Put a task that was taken for a run which may not begin back to how it was `before`."""
+        known = before.status in MOVES[BoardStatus.RUNNING]
+        facts = {name: getattr(before, name) for name in NAMES if name not in FOR_GOOD}
+        self._change(
+            before.id, execution_id, {**facts, "pid": 0, "status": str(before.status if known else BoardStatus.TODO)}
+        )
 
     def reopen(self, task_id: str) -> BoardTask:
         """Move a task from `review` back to `todo`. Raises NotFound and IllegalMove."""
@@ -170,13 +189,13 @@ class Board:
         return self._store.writing()
 
 
-def _require_todo(connection: sa.Connection, task_id: str) -> None:
+def _require(connection: sa.Connection, task_id: str, among: Collection[BoardStatus]) -> None:
     from components.store_tables import board_tasks as table
 
     row = connection.execute(table.select().where(table.c.id == task_id)).first()
     if row is None:
         raise NotFound(f"there is no task {task_id[:64]!r} on the board any more")
-    if row.status != BoardStatus.TODO:
+    if row.status not in among:
         raise NotInTodo(f"task {task_id[:8]} is in `{row.status}`; only one in `todo` can be run")
 
 

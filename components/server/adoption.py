@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 
 from components import background, history_sync, typed_task
 from components.errors import RunnerError
 from components.server.core import Core
-from components.states import Door
+from components.states import Door, ExecutionStatus
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,11 @@ def adopt(core: Core, claim: str) -> bool:
     if held is None or held.claim != claim or core.adoptions.get(claim, 0) >= MOST:
         return False
     core.adoptions[claim] = core.adoptions.get(claim, 0) + 1
+    is_known = _is_interrupted(core, claim)
     pid = background.start(core.home, claim, sys.maxsize, core.environ)
     if pid:
         core.children.add(pid)
-        core.meters.replaced()
+        core.meters.replaced(is_known=is_known)
         logger.warning("execution %s had lost its runner; it has a new one (pid %s)", claim[:8], pid)
     return True
 
@@ -38,6 +40,12 @@ def adopt_all(core: Core) -> None:
                 adopt(core, claim)
         except (RunnerError, OSError):
             logger.exception("execution %s cannot be taken up now", claim[:8])
+
+
+def _is_interrupted(core: Core, claim: str) -> bool:
+    with suppress(RunnerError):  # it is taken up whether the store answers or not
+        return core.store.get(claim).status is ExecutionStatus.INTERRUPTED
+    return False
 
 
 def _is_lost(core: Core, claim: str) -> bool:

@@ -6,17 +6,21 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
-from components import background, history_entry, stopping, typed_task
+from components import background, history_entry, overview, stopping, typed_task
 from components.board_task import OUTPUT_LINES, BoardStatus, BoardTask
-from components.errors import NotFound, RunnerError
+from components.errors import NotFound, RunnerError, TooManyTasks
 from components.execution_index import ExecutionFiles
 from components.model import Verdict
 from components.server import adoption, last_words, launching
 from components.server.core import Core
 from components.server.launching import Order
+from components.typed_task import TypedTask
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +36,30 @@ def run(core: Core, task_id: str) -> BoardTask:
     Raises NotFound, NotInTodo, ProjectBusy and TooManyTasks; whatever fails puts it back to `todo`, with why.
     """
     claim = background.new_claim()
+    before = core.board.get(task_id)
     task = core.board.take(task_id, claim, core.host, core.loaded.config.tasks_per_project)
+    return _started(core, before, claim, lambda: launching.typed(core, order_of(core, task), claim))
+
+
+def run_again(core: Core, before: BoardTask, made: TypedTask) -> BoardTask:
+    """Run a task that is in `todo` or `review` as the repetition of its last run. Raises as `run`."""
+    limit = core.loaded.config.tasks_per_project
+    core.board.take(before.id, made.claim, core.host, limit, (BoardStatus.TODO, BoardStatus.REVIEW))
+    return _started(core, before, made.claim, lambda: made)
+
+
+def _started(core: Core, before: BoardTask, claim: str, make: Callable[[], TypedTask]) -> BoardTask:
+    """Start the run that a task was taken for. A refused one leaves the task as it was before."""
     try:
-        pid = launching.start(core, launching.typed(core, order_of(core, task), claim))
-    except (RunnerError, OSError) as error:
-        core.board.settle(task_id, claim, BoardStatus.TODO, error=core.redact(str(error)))
+        pid = launching.start(core, make())
+    except TooManyTasks:
+        core.board.give_back(before, claim)
         raise
-    core.board.note(task_id, claim, pid=pid)
-    return core.board.get(task_id)
+    except (RunnerError, OSError) as error:
+        core.board.give_back(replace(before, status=BoardStatus.TODO, error=core.redact(str(error))), claim)
+        raise
+    core.board.note(before.id, claim, pid=pid)
+    return core.board.get(before.id)
 
 
 def order_of(core: Core, task: BoardTask) -> Order:
@@ -113,6 +133,7 @@ def files_of(core: Core, task: BoardTask) -> ExecutionFiles:
 def _settle(core: Core, task: BoardTask) -> None:
     claim = task.execution_id
     if typed_task.has_runner(core.home, claim):
+        _note_runner(core, task)
         return
     files = files_of(core, task)
     if not (files.directory / "task.json").exists():
@@ -127,6 +148,14 @@ def _settle(core: Core, task: BoardTask) -> None:
         said = last_words.error(files.runner_log) or "its runner ended without a word"
         output = last_words.lines(files, OUTPUT_LINES, core.redact)
         core.board.settle(task.id, claim, BoardStatus.TODO, error=core.redact(said), output=output)
+
+
+def _note_runner(core: Core, task: BoardTask) -> None:
+    """Note the runner that a task has now, where the one that is noted is gone."""
+    if not (task.pid and Path(f"/proc/{task.pid}").exists()):
+        runner = overview.agent(core.home, typed_task.agent_of(task.execution_id), core.host).runner
+        if runner:
+            core.board.note(task.id, task.execution_id, pid=runner)
 
 
 def _end(core: Core, task: BoardTask, files: ExecutionFiles, verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,9 @@ from components.task_persistence import host_name
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts of a service. `children` are the runners that this process has started and must collect;
+    """The parts of a service. `host` is what the store knows this machine by, `host_name` what people call it.
+
+    `children` are the runners that this process has started and must collect;
     `adoptions` counts by id how often it gave an execution another one; `over` are those known to have a verdict."""
 
     loaded: Loaded
@@ -41,6 +44,7 @@ class Core:
     meters: Meters
     redact: Redactor
     host: str = field(default_factory=host_name)
+    host_name: str = field(default_factory=socket.gethostname)
     children: set[int] = field(default_factory=set)
     adoptions: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
@@ -76,6 +80,10 @@ class Core:
                 f"project {word[:200]!r} is not known{nearest(word[:200], tuple(known))}; known are: {listed}"
             )
         return Project(name, git.require_repository(known[name]))
+
+    def shown_host(self, host: str) -> str:
+        """Return what people call a machine: this one's name; of another one nothing but its id is known."""
+        return self.host_name if host == self.host else host
 
     def shown_project(self, path: str) -> str:
         """Return what people call a repository."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from components import (
@@ -14,8 +14,10 @@ from components import (
     git_command,
     git_operations,
     journal_format,
+    overview,
     receipt,
     typed_task,
+    unstarted,
 )
 from components.branch_names import SHORT
 from components.diffing import Change
@@ -38,10 +40,22 @@ def row(core: Core, one: Execution) -> dict[str, Any]:
     """Return an execution as lists show it."""
     data = asdict(one)
     tokens = {name.removesuffix("_tokens"): data.pop(name) for name in TOKENS}
-    pids = {name: data.pop(f"{name}_pid") or None for name in ("runner", "shim", "agent")}
+    pids = {name: data.pop(f"{name}_pid") or None for name in ("runner", "shim", "agent")} | _living(core, one)
     data.pop("step")
     shown = {"short_id": one.short_id, "project": core.shown_project(one.project), "repository": one.project}
+    shown["host_name"] = core.shown_host(one.host)
     return {**data, **shown, "is_over": one.status not in LIVE, "tokens": tokens, "pids": pids}
+
+
+def _living(core: Core, one: Execution) -> dict[str, int | None]:
+    """Return the processes of an execution that is at work here: the history hears of them late, or not at all."""
+    if one.status not in LIVE or one.host not in ("", core.host) or not journal_format.AGENT_ID.fullmatch(one.agent_id):
+        return {}
+    agent = overview.agent(core.home, one.agent_id, core.host)
+    if agent.held is None or agent.held.claim != one.id:
+        return {}
+    living = agent.run.pids if agent.run else {}
+    return {"runner": agent.runner or None, "shim": living.get("shim"), "agent": living.get("agent")}
 
 
 def whole(core: Core, one: Execution) -> dict[str, Any]:
@@ -79,10 +93,7 @@ def find(core: Core, word: str) -> Execution:
             or not (typed_task.directory_of(core.home, word) / "task.json").exists()
         ):
             raise
-        typed = typed_task.load(core.home, word)
-        task = typed.task
-        known = {"role": task.role, "level": task.level, "complexity": str(task.complexity), "host": core.host}
-        return Execution(word, typed.door, str(typed.repository), task.id, task.title, **known)  # type: ignore[arg-type]
+        return replace(unstarted.standing(core.home, typed_task.load(core.home, word)), host=core.host)
 
 
 def _move(one: Transition) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -52,14 +52,28 @@ def typed(core: Core, order: Order, claim: str) -> TypedTask:
 
 
 def start(core: Core, made: TypedTask) -> int:
-    """Start the runner of a typed task and return its process id.
+    """Start the runner of a task of the board and return its process id; `tasks_per_project` is the board's affair.
 
-    Raises TooManyTasks, and OSError where no process can be started.
+    Raises TooManyTasks, and OSError where no process can be started; then nothing of the task stays behind.
     """
-    limit = core.loaded.config.max_parallel_tasks
-    background.require_turn(core.home, limit)
-    typed_task.save(core.home, made)
-    pid = background.start(core.home, made.claim, limit, core.environ)
+    return _started(core, made, lambda: background.require_turn(core.home, core.loaded.config.max_parallel_tasks))
+
+
+def start_order(core: Core, made: TypedTask) -> int:
+    """Start the runner of an order to the agent runtime, of which there may be `max_concurrent_agents` at once.
+
+    Raises as `start`.
+    """
+
+    def require() -> None:
+        require_room(core, core.loaded.config.max_concurrent_agents)
+        background.require_turn(core.home, core.loaded.config.max_parallel_tasks)
+
+    return _started(core, made, require)
+
+
+def _started(core: Core, made: TypedTask, require: Callable[[], None]) -> int:
+    pid = background.start_new(core.home, made, core.environ, require)
     core.children.add(pid)
     try:
         core.store.add(_entry(core, made, pid))

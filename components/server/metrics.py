@@ -43,7 +43,8 @@ class Meters:
 
     def __init__(self, home: Path, reader: StoreReader, *, has_api: bool = True) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(Readings(home, reader))
+        self._readings = Readings(home, reader)
+        self.registry.register(self._readings)
         self._replaced = Counter(
             "agent_runner_runners_replaced",
             "Runners started for executions that had lost theirs.",
@@ -61,9 +62,13 @@ class Meters:
             else None
         )
 
-    def replaced(self) -> None:
-        """Count a runner that was started for an execution which had lost its own."""
+    def replaced(self, *, is_known: bool) -> None:
+        """Count a runner that was started for an execution which had lost its own.
+
+        Of one that `is_known` as interrupted the history tells that it was taken up again; of others nothing does.
+        """
         self._replaced.inc()
+        self._readings.adopted += not is_known
 
     def took(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -76,11 +81,15 @@ class Meters:
 
 
 class Readings(Collector):
-    """Reads the history and this machine each time that somebody asks."""
+    """Reads the history and this machine each time that somebody asks.
+
+    `adopted` counts what was taken up again by this process before the history could tell of an interruption.
+    """
 
     def __init__(self, home: Path, reader: StoreReader) -> None:
         self._home = home
         self._reader = reader
+        self.adopted = 0
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: nobody is to ask before the store is there."""
@@ -139,7 +148,9 @@ class Readings(Collector):
         yield self._spread()
         yield _counter("agent_runner_restarts", "Attempts after the first.", self._ask(ATTEMPTS)[0][0])
         yield _counter(
-            "agent_runner_adopted", "Executions taken up again after an interruption.", self._ask(ADOPTED)[0][0]
+            "agent_runner_adopted",
+            "Executions taken up again after their runner was gone.",
+            self._ask(ADOPTED)[0][0] + self.adopted,
         )
 
     def _spread(self) -> Metric:

@@ -34,6 +34,7 @@ def look(core: Here) -> dict[str, Any]:
     return {
         "version": __version__,
         "host": core.host,
+        "host_name": core.host_name,
         "home": str(core.home),
         "at_work": [_work(core, one) for one in at_work.find(seen, core.store)],
         "agents": [_agent(one) for one in seen.agents],

@@ -95,7 +95,8 @@ class OverviewShown(Told):
     """Who is at work on this machine, what waits, and what today has cost."""
 
     version: str
-    host: str
+    host: str = Field(description="The id of this machine.")
+    host_name: str = Field(description="What people call it.")
     home: str
     at_work: list[Work]
     agents: list[AgentShown]

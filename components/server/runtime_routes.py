@@ -16,7 +16,7 @@ from components.projects import Project
 from components.server import board_runs, execution_views, launching, templates, tidying
 from components.server.core import Core, core_of
 from components.server.launching import Order
-from components.server.schemas import Given, LongText, Model, Title, Word, safe, said
+from components.server.schemas import Given, Id, LongText, Model, Time, Title, Word, safe, said
 from components.server.shapes import (
     Begun,
     BegunAgain,
@@ -30,7 +30,7 @@ from components.server.shapes import (
     WorkspaceShown,
 )
 from components.setting_kinds import nearest
-from components.states import ExecutionStatus, Level, Role, WorkspaceKind
+from components.states import Door, ExecutionStatus, Level, Role, WorkspaceKind
 
 routes = APIRouter(prefix="/api/agent-runtime", tags=["agent runtime"])
 Here = Annotated[Core, Depends(core_of)]
@@ -49,8 +49,8 @@ class NewExecution(Given):
     workspace: WorkspaceKind = WorkspaceKind.WORKTREE
     branch: Word = Field(default="", description="The branch that the work begins at.")
     model: Model = ""
-    timeout_ms: Annotated[int, Field(ge=100, le=30 * 86_400_000)] | None = None
-    budget_usd: Annotated[float, Field(ge=0.01, le=1_000_000)] | None = None
+    timeout_ms: Annotated[int, Field(strict=True, ge=100, le=30 * 86_400_000)] | None = None
+    budget_usd: Annotated[float, Field(strict=True, ge=0.01, le=1_000_000)] | None = None
 
 
 @routes.post("/execute", status_code=202, response_model=Begun)
@@ -63,7 +63,6 @@ def execute(core: Here, given: NewExecution) -> dict[str, Any]:
         )
     description = templates.filled(given.template, given.task)
     config = core.loaded.config
-    launching.require_room(core, config.max_concurrent_agents)
     claim = background.new_claim()
     is_elsewhere = is_address(given.repository) or given.repository.startswith("-")
     word = given.repository if is_elsewhere else str(core.project(given.repository).path)
@@ -82,7 +81,7 @@ def execute(core: Here, given: NewExecution) -> dict[str, Any]:
     made = launching.typed(core, order, claim)
     task = replace(made.task, branch=place.branch)
     made = replace(made, task=task, clone_of=place.clone_of, branch=place.branch, kind=place.kind)
-    pid = launching.start(core, made)
+    pid = launching.start_order(core, made)
     return {"execution_id": claim, "status": "pending", "pid": pid}
 
 
@@ -107,9 +106,9 @@ class Filter(Given):
     agent_id: Word = ""
     door: Word = ""
     text: Annotated[Word, Field(description="Looked for in ids, titles, errors and summaries.")] = ""
-    since: Annotated[Word, Field(description="A time as in created_at.")] = ""
-    until: Word = ""
-    before: Annotated[Word, Field(description="The id of the last one of the page before.")] = ""
+    since: Annotated[Time, Field(description="A time as in created_at, or a day.")] = ""
+    until: Time = ""
+    before: Annotated[Id, Field(description="The id of the last one of the page before.")] = ""
     limit: Annotated[int, Field(ge=1, le=500)] = 50
 
 
@@ -134,7 +133,7 @@ def cancel(core: Here, execution_id: str) -> dict[str, Any]:
     """Cancel an execution: its agents are asked to end, after the grace killed with all that they started."""
     one = execution_views.find(core, safe(execution_id))
     files = execution_index.find(core.home, one.id)
-    if execution_index.Watch(files).is_over():
+    if stopping.is_over(files):
         raise IllegalMove(f"execution {one.short_id} is over: {one.status}")
     grace = core.loaded.config.cancel_grace
     board_runs.in_background(lambda: stopping.stop(core.home, files, grace, core.environ))
@@ -143,13 +142,17 @@ def cancel(core: Here, execution_id: str) -> dict[str, Any]:
 
 @routes.post("/executions/{execution_id}/restart", status_code=202, response_model=BegunAgain)
 def restart(core: Here, execution_id: str, resume: bool = False) -> dict[str, Any]:
-    """Do it again as a new execution; with `resume` in the same conversation and workspace."""
+    """Do it again as a new execution; with `resume` in the same conversation and workspace.
+
+    The limits hold as for the first time. The last run of a task of the board is that task's again, which then runs.
+    """
     one = execution_views.find(core, safe(execution_id))
     files = execution_index.find(core.home, one.id)
     if not execution_index.Watch(files).is_over():
         raise StillRunning(f"execution {one.short_id} still runs; cancel it first")
-    again = repeating.again_of(core.home, files, resumes=resume)
-    pid = launching.start(core, again)
+    again = replace(repeating.again_of(core.home, files, resumes=resume), door=Door.SERVE)
+    task = core.board.of_execution(one.id)
+    pid = board_runs.run_again(core, task, again).pid if task else launching.start_order(core, again)
     return {"execution_id": again.claim, "status": "pending", "pid": pid, "restarted_from": one.id}
 
 
@@ -201,5 +204,5 @@ def _id(word: str) -> str:
 
 
 def _shown(core: Core, one: WorkspaceEntry) -> dict[str, Any]:
-    told = {"id": workspace_record.id_of(one), "is_here": one.host == core.host}
+    told = {"id": workspace_record.id_of(one), "is_here": one.host == core.host, "host_name": core.shown_host(one.host)}
     return {**asdict(one), **told, "project": core.shown_project(one.project), "repository": one.project}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from components.board_task import BoardStatus, BoardTask
 from components.states import Complexity, Level, Role
 
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,199}")
+ID = re.compile(r"[0-9a-f]{8,32}")
 LINE = 1000
 TEXT = 1_000_000
 
@@ -56,12 +58,34 @@ def _within(path: str) -> str:
     return _line(path)
 
 
+def _moment(text: str) -> str:
+    """Return a time as the store keeps it, so that the two can be compared. Raises ValueError."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a plus in a query that nobody encoded is a space
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        raise ValueError("no time; write one such as 2026-11-21 or 2026-11-21T14:30:00+00:00 (UTC)") from None
+
+
+def _known_as(text: str) -> str:
+    """Return an id. Raises ValueError for what is none."""
+    if text and not ID.fullmatch(text):
+        raise ValueError("no id; give the id of the last one of the page before, 32 of the letters 0-9 a-f")
+    return text
+
+
 said = AfterValidator(_said_something)
 """Refuses a text that is empty."""
 Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said_something), AfterValidator(_line)]
 LongText = Annotated[str, Field(max_length=TEXT), AfterValidator(_storable)]
 Word = Annotated[str, Field(max_length=LINE), AfterValidator(_line)]
 Model = Annotated[str, Field(max_length=LINE), AfterValidator(_model)]
+Time = Annotated[str, Field(max_length=LINE), AfterValidator(_moment)]
+"""A time in ISO 8601; without a zone it is UTC."""
+Id = Annotated[str, Field(max_length=LINE), AfterValidator(_known_as)]
 RepositoryPath = Annotated[str, Field(max_length=LINE), AfterValidator(_within)]
 
 

@@ -87,7 +87,8 @@ class ExecutionRow(Told):
     level: str
     complexity: str
     agent_id: str
-    host: str
+    host: str = Field(description="The id of its machine.")
+    host_name: str = Field(description="What people call its machine; the id where that is not known here.")
     status: ExecutionStatus
     is_over: bool
     reason: str
@@ -197,6 +198,7 @@ class WorkspaceRow(Told):
 
     id: str
     host: str
+    host_name: str
     is_here: bool
     path: str
     kind: WorkspaceKind

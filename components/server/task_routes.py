@@ -6,11 +6,12 @@ import uuid
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
 
 from components.board_task import BoardStatus, BoardTask
 from components.server import board_runs
 from components.server.core import Core, core_of
-from components.server.schemas import NewTask, Started, Stopping, TaskList, TaskShown, safe, shown
+from components.server.schemas import Given, Id, NewTask, Started, Stopping, TaskList, TaskShown, Word, safe, shown
 
 routes = APIRouter(prefix="/api/tasks", tags=["tasks"])
 Here = Annotated[Core, Depends(core_of)]
@@ -27,16 +28,19 @@ def create(core: Here, given: NewTask, response: Response) -> dict[str, Any]:
     return shown(task)
 
 
+class Filter(Given):
+    """Which tasks are wanted; what is left out does not matter."""
+
+    status: BoardStatus | None = None
+    project: Word = ""
+    before: Annotated[Id, Field(description="The id of the last task of the page before.")] = ""
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+
+
 @routes.get("", response_model=TaskList)
-def select(
-    core: Here,
-    status: BoardStatus | None = None,
-    project: Annotated[str, Query(max_length=1000)] = "",
-    before: Annotated[str, Query(max_length=64, description="The id of the last task of the page before.")] = "",
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> dict[str, Any]:
+def select(core: Here, given: Annotated[Filter, Query()]) -> dict[str, Any]:
     """List the tasks of the board, newest first."""
-    tasks = core.board.select(safe(project), str(status or ""), safe(before), limit)
+    tasks = core.board.select(given.project, str(given.status or ""), given.before, given.limit)
     return {"tasks": [shown(task) for task in tasks], "counts": core.board.counts()}
 
 

@@ -84,7 +84,8 @@ def test_runner_and_service_are_killed_the_agent_is_adopted_and_its_stream_is_wh
         server.start()
         until(lambda: len(listener.heard) > heard + 200, "more output", LONG)
         until(lambda: server.runner_pid(started["execution_id"]) not in (0, started["pid"]), "another runner", LONG)
-        meanwhile = api.get(f"/api/tasks/{task}").json()
+        runner = server.runner_pid(started["execution_id"])
+        meanwhile = until(lambda: (told := api.get(f"/api/tasks/{task}").json())["pid"] == runner and told, "pid", LONG)
         (server.directory / "gate").touch()
         done = until(lambda: (told := api.get(f"/api/tasks/{task}").json())["status"] == "review" and told, "end", LONG)
         listener.join(LONG)
@@ -115,6 +116,7 @@ def test_an_order_whose_runner_is_killed_gets_another_while_the_service_runs(ser
         told = api.get("/metrics").text
 
     assert "agent_runner_runners_replaced_total 1.0" in told
+    assert "agent_runner_adopted_total 1.0" in told
     assert len(listener.exits) == listener.connections == 1
     assert listener.exits[0]["reason"] == "succeeded"
     assert listener.heard.endswith(b"the end\n")
