@@ -18,33 +18,36 @@ routes = APIRouter()
 NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": Readiness, "description": "Something that it needs is not there."}
 }
+ASKED = ["GET", "HEAD"]
 STATIC = Path(__file__).with_name("static")
 
 
-@routes.get("/", include_in_schema=False)
+@routes.api_route("/", methods=ASKED, include_in_schema=False)
 def dashboard() -> FileResponse:
     """Return the dashboard."""
     return _page("index.html")
 
 
-@routes.get("/docs", include_in_schema=False)
+@routes.api_route("/docs", methods=ASKED, include_in_schema=False)
 def docs() -> FileResponse:
     """Return the page that shows the OpenAPI description."""
     return _page("docs.html")
 
 
-@routes.get("/favicon.ico", include_in_schema=False)
+@routes.api_route("/favicon.ico", methods=ASKED, include_in_schema=False)
 def icon() -> Response:
     """Return that there is no icon but the page's own."""
     return Response(status_code=204)
 
 
+@routes.head("/health", include_in_schema=False)
 @routes.get("/health", tags=["health"], response_model=Alive)
 def health() -> dict[str, str]:
     """Say that the service lives."""
     return {"status": "ok", "version": __version__}
 
 
+@routes.head("/ready", include_in_schema=False)
 @routes.get("/ready", tags=["health"], response_model=Readiness, responses=NOT_READY)
 def ready(request: Request) -> JSONResponse:
     """Say whether the service can work: its store answers, its home takes files."""

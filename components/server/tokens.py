@@ -14,6 +14,8 @@ from components.config import Config
 from components.errors import ConfigError
 
 DIGEST_LETTERS = 8
+FEWEST_LETTERS = 32
+"""How long a token must be: as 32 hexadecimal digits it has 128 bits."""
 
 
 class Right(StrEnum):
@@ -67,13 +69,24 @@ def make(config: Config) -> dict[Right, str]:
 
 def load(config: Config) -> Tokens:
     """Return the tokens of the files. Raises ConfigError naming the file and what to do."""
-    found = []
+    found: dict[Right, bytes] = {}
     for right, path in paths(config).items():
         try:
-            found.append((right, _digest(api_key.in_file(path).key)))
+            token = api_key.in_file(path).key
         except ValueError as error:
             raise ConfigError(f"the token file {path}: {error}") from error
-    return Tokens(tuple(found))
+        if len(token) < FEWEST_LETTERS:
+            raise ConfigError(
+                f"the token file {path}: a token of {len(token)} characters can be guessed; put {FEWEST_LETTERS} random"
+                " ones or more there, or delete the file, and `serve --make-tokens` makes one"
+            )
+        if _digest(token) in found.values():
+            raise ConfigError(
+                f"the token file {path}: its token is also the full one, so nobody could be let read only; put another"
+                " one there, or delete the file, and `serve --make-tokens` makes one"
+            )
+        found[right] = _digest(token)
+    return Tokens(tuple(found.items()))
 
 
 def _digest(token: str) -> bytes:
