@@ -48,7 +48,7 @@ class Follower:
             stream: start if start >= 0 else max(0, feed.end_of(stream) + start)
             for stream, start in wanted.starts.items()
         }
-        self._readers = {stream: _Reader(last_words.view(redact)) for stream in self.position}
+        self._readers = {stream: _Reader(last_words.view(redact), at) for stream, at in self.position.items()}
         self._attempt = 0
 
     async def frames(self) -> AsyncIterator[str]:
@@ -69,14 +69,15 @@ class Follower:
 
     def _next(self, stream: str) -> list[str]:
         offset = self.position[stream]
+        rest = self._rest(stream) if self._wanted.lines else ""
         segment = self._feed.segment(stream, offset)
         if segment is None:
-            return []
+            return [rest] if rest else []
         if self._wanted.max_lag and self._feed.end_of(stream) - offset > self._wanted.max_lag:
-            return [self._skip(stream)]
+            return [*([rest] if rest else []), self._skip(stream)]
         frames = self._new_attempt(segment)
         made = self._lines(stream, segment, offset) if self._wanted.lines else self._bytes(stream, segment, offset)
-        return [*frames, *([made] if made else [])]
+        return [*([rest] if rest else []), *frames, *([made] if made else [])]
 
     def _new_attempt(self, segment: Segment) -> list[str]:
         if segment.attempt <= self._attempt:
@@ -93,7 +94,7 @@ class Follower:
             newline = os.pread(segment.fd, CHUNK, to - segment.start).find(b"\n")
             to += newline + 1 if newline >= 0 else 0
         self.position[stream] = to
-        self._readers[stream] = _Reader(last_words.view(self._redact))
+        self._readers[stream] = _Reader(last_words.view(self._redact), to)
         told = {"execution": self._feed.files.id, "stream": stream, "offset": offset, "end": to}
         return _json(type="gap", **told, skipped=to - offset, timestamp=now())
 
@@ -119,10 +120,24 @@ class Follower:
         self.position[stream] = offset + len(data)
         reader = self._readers[stream]
         lines = reader.feed(stream, data, offset, is_last=is_last)
+        return self._told(segment, stream, lines)
+
+    def _rest(self, stream: str) -> str:
+        """Return the last line of an attempt that was read before anybody knew that it is the last, and has no end."""
+        reader, offset = self._readers[stream], self.position[stream]
+        segment = self._feed.segment(stream, offset - 1) if reader.whole < offset else None
+        if segment is None or not segment.is_final or segment.end > offset:
+            return ""
+        return self._told(segment, stream, reader.feed(stream, b"", offset, is_last=True))
+
+    def _told(self, segment: Segment, stream: str, lines: list[Line]) -> str:
+        """Return a frame of lines, which begins where the one before it has ended; "" where there are none."""
         if not lines:
             return ""
+        reader = self._readers[stream]
+        begin, reader.told = reader.told, reader.whole
         shown = [{"kind": one.kind, "sign": one.sign, "text": one.text, "depth": one.depth} for one in lines]
-        return self._output(segment, stream, offset, reader.whole - offset, lines=shown)
+        return self._output(segment, stream, begin, reader.whole - begin, lines=shown)
 
     def _output(self, segment: Segment, stream: str, offset: int, size: int, **content: object) -> str:
         return _json(
@@ -160,12 +175,15 @@ class Follower:
 
 
 class _Reader:
-    """Makes readable lines of one stream. `whole` is the offset behind the last line that was told."""
+    """Makes readable lines of one stream from an offset on.
 
-    def __init__(self, view: LogView) -> None:
+    `whole` is the offset behind the last whole line that was read, `told` that behind the last frame.
+    """
+
+    def __init__(self, view: LogView, offset: int) -> None:
         self._view = view
         self._splitter = Splitter()
-        self.whole = 0
+        self.whole = self.told = offset
 
     def feed(self, stream: str, data: bytes, offset: int, *, is_last: bool) -> list[Line]:
         newline = data.rfind(b"\n")

@@ -100,6 +100,23 @@ def test_a_stream_is_what_the_agent_printed_whatever_bytes_those_are(server: Ser
     assert all(frame["timestamp"] for frame in told)
 
 
+def test_frames_of_lines_join_and_the_last_line_needs_no_end(server: Server, api: httpx.Client) -> None:
+    """Once a frame began where the service had read last, and a line without an end was lost where it came early."""
+    server.play("print('first'); print('x' * 300_000); print('last', end='', flush=True)\n" + WAIT)
+    _, execution = begun(api)
+    told = []
+    with opened(server, f"/ws/executions/{execution}?view=lines&stream=stdout") as stream:
+        while not told or told[-1].get("end", 0) < 300_007:
+            told.append(json.loads(stream.recv(LONG)))
+        (server.directory / "gate").touch()
+        told += [json.loads(frame) for frame in stream]
+
+    lines = [frame for frame in told if frame["type"] == "lines"]
+    assert [frame["offset"] for frame in lines] == [0, *(frame["end"] for frame in lines[:-1])]
+    assert lines[-1]["end"] == len(printed(server, execution))
+    assert [one["text"] for frame in lines for one in frame["lines"]][-1] == "last"
+
+
 def test_a_stream_goes_on_at_its_offset_after_the_service_was_killed(server: Server, api: httpx.Client) -> None:
     server.play("print('before ' * 9000, flush=True)\n" + WAIT + "print('after')")
     task, execution = begun(api)
