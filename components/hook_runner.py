@@ -113,8 +113,11 @@ class HookRunner:
         """Have a callable asked at a moment, and return the id that `unregister` takes; any text may be given as one.
 
         False says no; HookPostponed says later; any other exception says no, with its text. One of the same id and
-        moment is replaced. Raises ConfigError for an unknown moment, and for an id that is another moment's.
+        moment is replaced. Raises ConfigError for an unknown moment, and for an id that is another moment's; TypeError
+        for what cannot be called.
         """
+        if not callable(hook):
+            raise TypeError(f"hook: {hook!r:.100} cannot be called; register a function that takes the payload")
         known = moment_named(moment)
         identifier = identifier or f"{known}-{next(self._numbers)}"
         if (other := self._callables.get(identifier, (known,))[0]) is not known:

@@ -11,6 +11,7 @@ from components import journal_format, typed_task
 from components.branch_names import SHORT
 from components.errors import NotFound
 from components.run_directory import RunDirectory, RunState
+from components.states import Complexity
 
 
 def journalled(home: Path) -> Iterator[tuple[Path, str]]:
@@ -37,6 +38,29 @@ def user_of(home: Path, path: Path, claim: str = "") -> str:
         if typed_task.has_runner(home, one) and (one == claim or _works_below(home, one, path)):
             return f"execution {one[:SHORT]}"
     return (living_run(home, f"t{claim[:SHORT]}", claim) if claim else "") or _somebody_in(path)
+
+
+def user_in_place(home: Path, checkout: Path, claim: str = "") -> str:
+    """Return who works in a checkout itself, "" for nobody: work in worktrees and clones of it goes on elsewhere."""
+    for place, user in journalled(home):
+        if place == checkout:
+            return user
+    for one in typed_task.claims(home):
+        if typed_task.has_runner(home, one) and _begins_in(home, one, checkout):
+            return f"execution {one[:SHORT]}"
+    return living_run(home, f"t{claim[:SHORT]}", claim) if claim else ""
+
+
+def _begins_in(home: Path, claim: str, checkout: Path) -> bool:
+    """Is a task about to be worked on in the checkout: without a journal yet, and not over?"""
+    with contextlib.suppress(NotFound):
+        if (
+            typed_task.verdict_of(home, claim) is None
+            and not (home / "locks" / f"agent-{typed_task.agent_of(claim)}.lock").exists()
+        ):
+            typed = typed_task.load(home, claim)
+            return typed.repository == checkout and typed.task.complexity is not Complexity.MAJOR
+    return False
 
 
 def _somebody_in(path: Path) -> str:

@@ -86,9 +86,12 @@ class Workspaces:
     def _removed(self, entry: WorkspaceEntry, force: bool) -> Removal:
         path = Path(entry.path)
         mark = clone_mark.of(path)
-        if user := workspace_use.user_of(self._home, path, mark.claim if mark else entry.execution_id):
+        claim = mark.claim if mark else entry.execution_id
+        is_in_place = entry.kind == WorkspaceKind.IN_PLACE
+        user_of = workspace_use.user_in_place if is_in_place else workspace_use.user_of
+        if user := user_of(self._home, path, claim):
             raise StillRunning(f"workspace {path} is in use by {user}; cancel that first")
-        if entry.kind != WorkspaceKind.IN_PLACE:
+        if not is_in_place:
             self._store.keep_workspace(replace(entry, status=WorkspaceStatus.CLEANING))
         try:
             kind = {WorkspaceKind.CLONE: self._remove_clone, WorkspaceKind.WORKTREE: self._remove_worktree}

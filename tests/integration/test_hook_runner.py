@@ -257,6 +257,16 @@ def test_at_other_moments_all_run_and_the_worst_counts(hooks: Path, tmp_path: Pa
     assert (tmp_path / "ran").exists()
 
 
+def test_what_cannot_be_called_is_no_hook(hooks: Path) -> None:
+    """Once it was registered, and refused every task when it was called."""
+    runner = HookRunner(hooks)
+
+    with pytest.raises(TypeError, match="cannot be called"):
+        runner.register("pre_task", "notify.sh")  # type: ignore[arg-type]
+
+    assert runner.run("pre_task", {}).decision is Decision.GO
+
+
 def test_an_unknown_moment_is_refused_by_name(hooks: Path) -> None:
     with pytest.raises(ConfigError, match=r"'\.\./pre_task' is not one of"):
         HookRunner(hooks).run("../pre_task", PAYLOAD)

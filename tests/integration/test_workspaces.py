@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -11,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from components import clone_mark, clones, git, snapshot, workplace
+from components import clone_mark, clones, durable, git, snapshot, typed_task, workplace
 from components.clone_mark import Mark
 from components.clones import Wanted
 from components.config import Config, load
 from components.errors import ConfigError, NotFound, StillRunning, UnsafeUrl, UnsavedWork
 from components.execution import WorkspaceEntry
 from components.git_worktree import GitWorktree
-from components.model import Task, Workspace
-from components.states import Complexity, WorkspaceKind
+from components.model import Task, Verdict, Workspace
+from components.states import Complexity, Reason, WorkspaceKind
 from components.store import Store
 from components.task_persistence import host_name
+from components.typed_task import TypedTask
 from components.workspaces import Workspaces
 from tests.git_http import GitServer, serving
 from tests.runner import ROOT, make_repository
@@ -297,8 +299,6 @@ def test_a_workspace_of_another_machine_and_one_in_use_are_left_alone(
         places.remove(replace(entry, host="elsewhere"), force=True)
     run = config.home / "runs" / f"t{CLAIM[:8]}-{CLAIM[:8]}-1"
     run.mkdir(parents=True)
-    from components import durable
-
     lock = durable.try_lock(run / "alive")
     assert lock is not None
     try:
@@ -307,6 +307,28 @@ def test_a_workspace_of_another_machine_and_one_in_use_are_left_alone(
     finally:
         os.close(lock)
     assert Path(entry.path).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("complexity", "is_over", "is_used"),
+    [(Complexity.MAJOR, False, False), (Complexity.MINOR, True, False), (Complexity.MINOR, False, True)],
+)
+def test_a_checkout_is_in_use_only_by_who_works_in_it_itself(
+    source: Path, places: Workspaces, config: Config, complexity: Complexity, is_over: bool, is_used: bool
+) -> None:
+    """Once it was in use by every execution of its repository whose runner lived: in a worktree, and over by then."""
+    task = Task("t0", "Paint", complexity=complexity)
+    directory = typed_task.save(config.home, TypedTask(CLAIM, task, source, "source"))
+    if is_over:
+        typed_task.keep_verdict(config.home, CLAIM, Verdict(Reason.SUCCEEDED))
+    entry = WorkspaceEntry(host_name(), str(source), WorkspaceKind.IN_PLACE, str(source), execution_id=CLAIM)
+    lock = durable.try_lock(directory / "alive")
+    assert lock is not None
+
+    with contextlib.closing(os.fdopen(lock)), pytest.raises(StillRunning) if is_used else contextlib.nullcontext():
+        places.remove(entry)
+
+    assert source.is_dir()
 
 
 def test_stale_workspaces_go_but_for_unsaved_work_worktrees_before_their_clone(
