@@ -35,6 +35,7 @@ CHECK_BYTES = 4 * 1024
 STAT_BYTES = 3 * 1024
 FILES_SHOWN = 60
 COMMITS_SHOWN = 30
+WARNINGS_SHOWN = 10
 SMALLEST_PATCH = 512
 RECEIPT_BYTES = 64 << 20
 TAIL_BYTES = 1 << 20
@@ -112,6 +113,9 @@ def _of_attempt(attempt: int, receipt: dict[str, Any], held: Held, tools: Tools,
     if detail:
         said = detail.removesuffix(REMEDIES[reason]).rstrip(". ") if reason in REMEDIES else detail
         yield f"Attempt {attempt} ended: {prompt.cut(said, MESSAGE_BYTES)}"
+    warnings = receipt.get("warnings")
+    for warning in warnings[:WARNINGS_SHOWN] if isinstance(warnings, list) else []:
+        yield f"Noted after it: {prompt.cut(str(warning), CHECK_BYTES)}"
     checks = _table(receipt, "checks").get("run")
     for check in checks if isinstance(checks, list) else []:
         yield _failed_check(check)

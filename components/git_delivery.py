@@ -13,6 +13,7 @@ from components.redact import plain, shorten
 from components.shelf import IDENTITY
 
 TITLE_LETTERS = 60
+SAID_LETTERS = 400
 TRAILER = "Agent-Runner-Task"
 
 
@@ -54,8 +55,18 @@ def push(
     there = looked.stdout.decode(errors="replace").partition("\t")[0]
     if there != commit:
         words = ("push", "--quiet", "--no-verify", "--no-follow-tags", "--", remote, f"{commit}:{ref}")
-        git_command.run(top, *words, env=env, timeout=timeout)
+        pushed = git_command.run(top, *words, env=env, timeout=timeout, accepted=range(256))
+        if pushed.exit_code:
+            raise GitFailed(_refusal(pushed.stderr.decode(errors="replace"), remote))
     return there
+
+
+def _refusal(said: str, remote: str) -> str:
+    """Return why a push was refused: what the server says, and what git says of the branch, else git's last words."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line.removeprefix("remote:").strip() for line in lines if line.startswith(("remote:", "! "))]
+    words = "; ".join(filter(None, telling or lines[-2:]))
+    return f"{remote} did not take it: {shorten(git_command.printable(words), SAID_LETTERS)}"
 
 
 def _message(task: Task, claim: str) -> str:

@@ -19,6 +19,7 @@ from components import (
     orphans,
     process,
     prompt,
+    safekeeping,
     spending,
     starting_point,
     transcript,
@@ -46,6 +47,8 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
     with main_checkout.exclusive(workspace, held, tools) as locks:
         if claiming.is_lost(tools.source.look(held.task), held):
             return False
+        if not workspace.is_worktree:
+            safekeeping.keep(held, tools, safekeeping.BEFORE, thorough=False)
         run.create(command, workspace.path, limits_of(described, tools))
         durable.create(run.path / JOURNAL, journal_format.dump(replace(held, phase=Phase.RUNNING, run=run.name)))
         durable.create(

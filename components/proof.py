@@ -11,8 +11,11 @@ from components import (
     checking,
     demand,
     evidence,
+    git,
+    git_history,
     main_checkout,
     receipt,
+    safekeeping,
     starting_point,
     unproven,
 )
@@ -54,8 +57,26 @@ def look(held: Held, run: RunDirectory, tools: Tools) -> Evidence:
     if not workspace.is_worktree:
         unproven.note(held.task, workspace, beginning.kept(held, workspace, begun, found))
     receipt.add(run, evidence=receipt.evidence_part(found, tools.redact))
-    receipt.warn(run, *(tools.redact(plain(words)) for words in (*_warnings(run, workspace, tools), *found.notes)))
+    warn(held, run, tools, found.notes)
     return found
+
+
+def warn(held: Held, run: RunDirectory, tools: Tools, notes: Sequence[str] = ()) -> None:
+    """Note in the receipt what a person has to know of the place where the agent worked. Raises GitFailed."""
+    if held.workspace is not None:
+        words = (*notes, *_warnings(held, run, held.workspace, tools))
+        receipt.warn(run, *(tools.redact(plain(one)) for one in words))
+
+
+def loss_of(workspace: Workspace) -> str:
+    """Return what an agent has deleted of its worktree, in words; "" for nothing. Raises GitFailed."""
+    if not workspace.is_worktree:
+        return ""
+    is_there = git.branch_exists(workspace.repository, workspace.branch)
+    branch = "" if is_there else f"branch {workspace.branch}, with the commits on it"
+    worktree = "" if workspace.path.is_dir() else "its worktree, with what was not committed there"
+    lost = " and ".join(filter(None, (worktree, branch)))
+    return f"the agent, or somebody else, deleted {lost}" if lost else ""
 
 
 def _judged(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools, locks: Sequence[int]) -> Verdict:
@@ -144,13 +165,16 @@ def _reopened(held: Held, tools: Tools) -> Workspace:
     assert workspace is not None  # `examine` has looked
     if not workspace.is_worktree:
         return workspace
+    if lost := loss_of(workspace):
+        tools.ui.warning(lost)
+        receipt.warn(tools.run_of(held), lost)
     opened = tools.worktrees.open(held.task, held.claim, held.attempt, workspace)
     if opened.path != workspace.path:
         raise GitFailed(f"the worktree {workspace.path} was replaced or has lost its git directory. Look at it by hand")
     return workspace
 
 
-def _warnings(run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
+def _warnings(held: Held, run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
     if denied := receipt.denied_tools(receipt.read(run)):
         yield f"tools were denied to the agent: {listed(denied, 10)}"
     before = starting_point.read(run.path)
@@ -164,8 +188,26 @@ def _warnings(run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator
         return
     if after.configuration != before.configuration:
         yield f"git's configuration or hooks in {workspace.repository} changed while the agent worked: look at them"
-    if workspace.is_worktree and not _others_worked(before, run, tools):
+    if not workspace.is_worktree:
+        yield from _in_place(held, workspace, after, tools)
+    elif not _others_worked(before, run, tools):
         yield from _outside(before, after)
+
+
+def _in_place(held: Held, workspace: Workspace, after: StartingPoint, tools: Tools) -> Iterator[str]:
+    """Yield what an agent that worked in the main checkout has changed there beside its task."""
+    first = next((start for _, start in beginning.starts(held, tools)), after)
+    if after.branch != first.branch:
+        yield f"the main checkout was on {first.branch or 'no branch'} and is on {after.branch or 'no branch'} now"
+    if held.task.branch not in ("", workspace.branch):
+        yield f"the task names branch {held.task.branch}; its work is on {workspace.branch or 'no branch'}"
+    kept = {*(after.dirty or ()), *git_history.changed_paths(workspace.path, first.head, after.head)}
+    lay = {path: was for path, was in (first.dirty or {}).items() if path not in kept}
+    gone = [path for path, was in lay.items() if starting_point.digest(workspace.path / path) != was]
+    if gone and after.dirty is not None:
+        name = safekeeping.of_others(held, workspace.repository)
+        where = f"; bring it back with `workspaces restore {name}`" if name else ""
+        yield f"what was not committed in the main checkout before is gone: {listed(sorted(gone))}{where}"
 
 
 def _outside(before: StartingPoint, after: StartingPoint) -> Iterator[str]:

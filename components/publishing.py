@@ -47,7 +47,11 @@ def publish(held: Held, tools: Tools) -> None:
     changes no verdict.
     """
     run, verdict = tools.run_of(held), held.verdict or Verdict(Reason.KILLED)
-    if held.workspace is None or demand.is_for_qa(held, tools) or not run.path.is_dir():
+    if held.workspace is None or not run.path.is_dir():
+        return
+    if demand.is_for_qa(held, tools):
+        with contextlib.suppress(GitFailed, UnsafeName, OSError):
+            proof.warn(held, run, tools)
         return
     if verdict.reason is Reason.SUCCEEDED:
         _Publication(held, held.workspace, run, tools).hand_on()

@@ -11,6 +11,7 @@ from components.shelf import Snapshot
 from components.tools import Tools
 
 REFS = "refs/agent-runner/"
+BEFORE = "before the agent came"
 
 
 def keep(held: Held, tools: Tools, why: str, *, thorough: bool = True) -> None:
@@ -36,6 +37,13 @@ def hand_on(held: Held, workspace: Workspace, *, is_done: bool) -> None:
         of_claim = shelf.all_of(workspace.repository, shelf.folder(held.task.id, held.claim))
         kept = max((one for one in of_claim if one.parents[:1] == (head,)), key=lambda one: one.number, default=None)
     handoff.leave(held.task, workspace.repository, kept.commit if kept else "")
+
+
+def of_others(held: Held, repository: Path) -> str:
+    """Return the name of the snapshot of what lay in the main checkout before the first agent of a claim came."""
+    taken = shelf.all_of(repository, shelf.folder(held.task.id, held.claim))
+    first = min((one for one in taken if one.why == BEFORE), key=lambda one: one.number, default=None)
+    return first.name if first else ""
 
 
 def find(task: Task, repository: Path) -> Snapshot | None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from components import (
     attendance,
+    demand,
     faults,
     handoff,
     history_entry,
@@ -24,6 +25,7 @@ from components import (
     process,
     proof,
     publishing,
+    receipt,
     reporting,
     safekeeping,
     spending,
@@ -45,6 +47,10 @@ ASK_AGAIN, GO_ON, GIVE_BACK = "ask the hooks again", "go on without them", "give
 HOOK_ANSWERS = (ASK_AGAIN, GO_ON, GIVE_BACK)
 ANSWER_SECONDS = 300.0
 RESTART_SECONDS = 1.0
+DETACHED = (
+    "no branch is checked out in {path}, so what is committed there would be on none."
+    " Run `git switch BRANCH` there; the task is free again"
+)
 DELETED = "its run directory {run.path} was deleted; what it printed is lost, its work is kept"
 
 
@@ -62,16 +68,26 @@ def announce(held: Held, tools: Tools) -> Held:
 def prepare(held: Held, tools: Tools) -> Held:
     """Open the workspace: the one of the attempt before, or a new one."""
     try:
+        _tell_loss(held, tools)
         workspace = tools.worktrees.open(held.task, held.claim, held.attempt, held.workspace)
     except UnsafeName as error:
         return end(held, Verdict(Reason.UNSAFE_TASK, str(error)))
     except GitFailed as error:
         return end(held, Verdict(Reason.WORKSPACE_FAILED, str(error)))
+    if not workspace.is_worktree and not workspace.branch and demand.of(held, tools) != demand.NOTHING:
+        return end(held, Verdict(Reason.WORKSPACE_FAILED, DETACHED.format(path=workspace.path)))
     if held.workspace is None and held.attempt == 1:
         _bring_back(held, workspace, tools)
     if workspace.is_worktree and held.task.branch not in ("", workspace.branch):
         tools.ui.info(f"The task names branch {held.task.branch!r}; its work is on {workspace.branch}")
     return replace(held, phase=Phase.SPAWNING, workspace=workspace)
+
+
+def _tell_loss(held: Held, tools: Tools) -> None:
+    """Note with the attempt before what it has deleted: its worktree is made again."""
+    if held.workspace is not None and (lost := proof.loss_of(held.workspace)):
+        tools.ui.warning(f"Task {held.task.id}: {lost}")
+        receipt.warn(tools.run_of(replace(held, attempt=held.attempt - 1)), lost)
 
 
 def _bring_back(held: Held, workspace: Workspace, tools: Tools) -> None:

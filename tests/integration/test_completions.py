@@ -413,6 +413,15 @@ def test_the_operator_says_what_shows_that_work_was_done(agent: Agent, play: str
     assert agent(play, HEADLESS_PM_EVIDENCE=evidence).reason == reason
 
 
+def test_a_worktree_that_was_deleted_is_told_of_in_the_comment_and_to_the_next_attempt(agent: Agent) -> None:
+    """Regression: it was made again without a word."""
+    play = "import shutil\nif cli.attempt == 1:\n    cli.work(commit=False); shutil.rmtree(os.getcwd()); cli.die()"
+
+    end = agent(f"{play}\nassert 'deleted its worktree' in cli.prompt\nshutil.rmtree(os.getcwd())", attempts=2)
+
+    assert "deleted its worktree" in end.notes
+
+
 def test_tools_that_were_denied_are_named_where_nothing_was_done(agent: Agent) -> None:
     end = agent(NOTHING["tools that were all denied"])
 
@@ -478,6 +487,39 @@ def test_in_the_main_checkout_who_committed_counts_and_not_the_author(queue: Que
     ends = queue({name: PERSON + play for name, play in PICKED.items()}, complexity="minor")
 
     assert wrong(ends, dict.fromkeys(PICKED, ("succeeded", "dev_done"))) == {}
+
+
+IN_PLACE_QA = {
+    "a person's work is left": ("put('notes.txt')\nput('hers.txt')", ""),
+    "a person's work is wiped out": (
+        "cli.git('checkout', '--', '.')\ncli.git('clean', '-fdq')",
+        "what was not committed in the main checkout before is gone: hers.txt, notes.txt; bring it back with",
+    ),
+    "no branch is left checked out": ("cli.git('checkout', '-q', '--detach')", "is on no branch now"),
+    "tools are denied": (f"cli.end('QA: PASSED', permission_denials=[{DENIED}])\nreturn", "denied to the agent: Write"),
+}
+
+
+@pytest.mark.timeout(QUEUE_SECONDS)
+def test_what_qa_does_to_the_main_checkout_is_told_and_no_work_is_done_on_no_branch(
+    queue: Queue, runner: MakeRunner, pm: PmServer
+) -> None:
+    """Regression: a person's work was destroyed without a word, and the next task committed on no branch, as done."""
+    plays = {name: f"{PERSON}{play}\ncli.end('QA: PASSED')\nreturn" for name, (play, _) in IN_PLACE_QA.items()}
+    ends = queue(plays, role="qa", complexity="minor")
+    one = runner(agent_id="backend_dev_2")
+    task = pm.api.task("A task", complexity="minor")
+    FakeClaude(one, played({task["id"]: "cli.work()"}))
+
+    end = see_through(one, task)
+
+    assert wrong(ends, dict.fromkeys(plays, ("succeeded", "qa_done"))) == {}
+    assert {name: end.notes for name, end in ends.items() if IN_PLACE_QA[name][1] not in end.notes} == {}
+    wiped = ends["a person's work is wiped out"]
+    name = wiped.notes.partition("workspaces restore ")[2].partition("`")[0]
+    assert "a person has written this" in git(one.repository, "show", f"refs/agent-runner/{name}:notes.txt")
+    assert (end.reason, end.status) == ("workspace_failed", "created")
+    assert "git switch" in end.notes
 
 
 def test_a_branch_that_a_task_asks_to_have_merged_is_its_work(runner: MakeRunner, pm: PmServer) -> None:

@@ -84,6 +84,18 @@ def test_a_secret_in_a_title_is_not_pushed(runner: MakeRunner, pm: PmServer) -> 
     assert git(remote, "log", "-1", "--format=%s", branch) == "WIP: Fix it [secret]"
 
 
+def test_a_push_that_is_refused_is_told_with_the_server_s_reason(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: "failed to push some refs" was all that was told."""
+    one = prepared(runner())
+    remote = with_remote(one)
+    program(remote / "hooks" / "pre-receive", "#!/bin/sh\necho 'nope, no branches today' >&2\nexit 1\n")
+    task = pm.api.task("Do it", complexity="major")
+
+    one.run("--single-task")
+
+    assert "origin did not take it: nope, no branches today" in ended(pm, task)[1]
+
+
 LEAK = 'printf "KEY=%s\\n" "$ANTHROPIC_API_KEY"'
 
 
