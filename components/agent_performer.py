@@ -51,7 +51,8 @@ UNUSABLE = (NotFound, ConfigError, UnsafeName)
 def opened(config: Config, environ: Mapping[str, str], queue: AgentQueue, ui: TerminalUI) -> AgentPerformer:
     """Return the performer of a worker, once all workflows that are not over were brought forward.
 
-    Raises as the store where it cannot be used; one that is away for the moment is asked again by whoever ends.
+    Raises as the store where it cannot be used, and StoreUnavailable where it is away; one that goes away after that is
+    asked again by whoever ends.
     """
     agents = AgentStore(history_sync.opened(config.home, config.store, ui.warning))
     engine = WorkflowEngine(agents, queue)

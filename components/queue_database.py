@@ -100,9 +100,9 @@ class QueueDatabase:
         try:
             self.rows("SELECT 1")
         except StoreUnavailable as error:
-            if refusal := _refusal(error):
+            if words := refusal(error):
                 raise ConfigError(
-                    f"the queue's database {self.shown} refuses the connection ({refusal}); correct `queue`"
+                    f"the queue's database {self.shown} refuses the connection ({words}); correct `queue`"
                 ) from error
             return False
         return True
@@ -168,7 +168,7 @@ def _workers(connection: sa.Connection, database: QueueDatabase) -> list[WorkerR
     return [WorkerRow(*row) for row in found]
 
 
-def _refusal(error: BaseException) -> str:
+def refusal(error: BaseException) -> str:
     """Return a server's words where it answered and would answer so again; "" where it is only away."""
     cause = error.__cause__
     words = " ".join(str(getattr(cause, "orig", None) or "").split())

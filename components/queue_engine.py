@@ -14,10 +14,10 @@ from pathlib import Path
 
 from components import __version__, doorbell
 from components.config import Config
-from components.errors import StoreUnavailable
+from components.errors import ConfigError, StoreUnavailable
 from components.ports import AgentQueue, Performer, QueueEntry
 from components.queue_claims import Claims
-from components.queue_database import QueueDatabase, WorkerRow, url_of
+from components.queue_database import QueueDatabase, WorkerRow, refusal, url_of
 from components.queue_ledger import ANY_ROLE, Ledger
 from components.queue_worker import QueueWorker, Terms
 from components.schedules import Schedules
@@ -95,20 +95,23 @@ def opened(
 ) -> Iterator[DbosQueue]:
     """The queue, and with a performer a worker at it, as long as it is open.
 
-    A worker waits for an absent database: `say` is told once, and `rest` waits some seconds and tells whether to give
-    up. At the end the worker leaves, and what it has at work goes on for the next start, unless it was drained before.
-    Raises ConfigError where DBOS is missing or the database refuses us, AgentIdInUse where the name is taken, and
-    StoreUnavailable where nobody waits for the database any more.
+    A worker waits for an absent database, the queue's and the one its performer needs: `say` is told once of each, and
+    `rest` waits some seconds and tells whether to give up. At the end the worker leaves, and what it has at work goes
+    on for the next start, unless it was drained before.
+    Raises ConfigError where DBOS is missing or a database refuses us, AgentIdInUse where the name is taken, and
+    StoreUnavailable where nobody waits for them any more.
     """
+    rest = (rest or threading.Event().wait) if make_performer else lambda _: True
     with contextlib.closing(QueueDatabase(url_of(config), 2 + config.worker_concurrency // 8)) as database:
-        _await(database, say, (rest or threading.Event().wait) if make_performer else lambda _: True)
+        _await(database, say, rest)
         with contextlib.closing(Ledger(database)) as ledger:
             ledger.make_tables()
             queue = DbosQueue(config.home, ledger)
             if make_performer is None:
                 yield queue
             else:
-                with _working(config, database, queue, make_performer(queue)):
+                performer = _awaited(lambda: make_performer(queue), say, rest)
+                with _working(config, database, queue, performer):
                     yield queue
 
 
@@ -150,3 +153,24 @@ def _await(database: QueueDatabase, say: Callable[[str], None], rest: Callable[[
         rest(RETRY_SECONDS)
     if is_told:
         say("the queue's database is there")
+
+
+def _awaited(make: Callable[[], Performer], say: Callable[[str], None], rest: Callable[[float], bool]) -> Performer:
+    """Return a performer, once the store that it needs is there."""
+    is_told = False
+    while True:
+        try:
+            made = make()
+        except StoreUnavailable as error:
+            if words := refusal(error):
+                raise ConfigError(f"the store refuses the connection ({words}); correct `store`") from error
+            if rest(0):
+                raise
+            if not is_told:
+                say(f"{error}; waiting for it")
+            is_told = True
+            rest(RETRY_SECONDS)
+        else:
+            if is_told:
+                say("the store is there")
+            return made

@@ -125,3 +125,18 @@ def test_a_look_at_a_queue_that_nobody_works_at_tells_how_to_begin(place: Place)
 
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == "No worker is at this queue; start one with `advanced-agent-runner worker`."
+
+
+def test_a_worker_whose_store_is_away_says_so_once_and_waits(place: Place) -> None:
+    """Regression: it exited with 1, where the queue was another database than the store."""
+    place.env["HEADLESS_PM_STORE"] = "postgresql://runner@127.0.0.1:1/runs"
+    place.env["HEADLESS_PM_QUEUE"] = f"sqlite:///{place.log.parent / 'queue.db'}"
+    worker = place.start()
+    until(lambda: "waiting for it" in (place.log.read_text() if place.log.exists() else ""), "the wait", 30)
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(2.5)
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(30) == 0
+    assert place.log.read_text().count("127.0.0.1:1/runs does not answer") == 1
