@@ -89,7 +89,7 @@ class Readiness:
         """Whether the account is on hold, or the day's budget is spent."""
         tools = self._tools
         why = ""
-        if spending.left_today(tools) == 0.0:
+        if spending.is_day_over(tools):
             why = "The day's budget is spent (daily_budget_usd): taking nothing until tomorrow, UTC"
         elif account_hold.until(tools) and not tools.config.single_task:
             why = "The agent's account is on hold (a limit, or its credentials): taking nothing until that is over"

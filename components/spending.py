@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ DAYS_KEPT = 40
 MOST_USD = 1e9
 WARN_AT = 0.8
 """The part of a limit at which a warning is given."""
+SMALLEST_SHARE = 0.05
+"""Of a day's budget: with less an agent ends before it has done anything."""
 
 
 def note(tools: Tools, held: Held, run_name: str, cost_usd: float) -> None:
@@ -44,6 +46,32 @@ def left_today(tools: Tools) -> float | None:
     """Return what the agent may still cost today, in USD; None where no limit is set."""
     limit = tools.config.daily_budget_usd
     return None if limit is None else _left(limit, _sum(_read(_path(tools)).get(_today(), {})))
+
+
+def is_day_over(tools: Tools) -> bool:
+    """Is so little left of the day's budget that no agent is worth starting with it?"""
+    left = left_today(tools)
+    return left is not None and left < SMALLEST_SHARE * (tools.config.daily_budget_usd or 0.0)
+
+
+def was_day_s_end(tools: Tools, task: Task, cost_usd: float) -> bool:
+    """Was it the day's budget that ended a run, which is entered, and not another limit of money?"""
+    day, of_run = left_today(tools), tools.config.max_budget_usd
+    others = [left for left in (left_of_task(tools, task),) if left is not None]
+    others += [] if of_run is None else [of_run - cost_usd]
+    return day is not None and is_day_over(tools) and day <= min(others, default=day)
+
+
+def day_s_end(tools: Tools) -> str:
+    """Return in words that the day's budget is spent."""
+    limit, left = tools.config.daily_budget_usd or 0.0, left_today(tools) or 0.0
+    return f"${limit - left:.2f} of ${limit:.2f} are spent today (daily_budget_usd)"
+
+
+def tomorrow() -> float:
+    """Return when the next day begins (UTC), in seconds since 1970."""
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp()
 
 
 def of_task(tools: Tools, task: Task) -> float:

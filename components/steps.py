@@ -47,6 +47,7 @@ ASK_AGAIN, GO_ON, GIVE_BACK = "ask the hooks again", "go on without them", "give
 HOOK_ANSWERS = (ASK_AGAIN, GO_ON, GIVE_BACK)
 ANSWER_SECONDS = 300.0
 RESTART_SECONDS = 1.0
+OUT_OF_TURNS = "error_max_turns"
 DETACHED = (
     "no branch is checked out in {path}, so what is committed there would be on none."
     " Run `git switch BRANCH` there; the task is free again"
@@ -107,6 +108,9 @@ def spawn(held: Held, tools: Tools) -> Held:
     if run.state() is RunState.NEVER_RAN:
         if too_dear := spending.too_dear(tools, held.task):
             return end(held, Verdict(Reason.BUDGET_EXHAUSTED, detail(Reason.BUDGET_EXHAUSTED, too_dear)))
+        if spending.is_day_over(tools) and held.not_before <= time.time():
+            tools.ui.warning(f"Task {held.task.id} waits for tomorrow (UTC): {spending.day_s_end(tools)}")
+            return replace(held, not_before=spending.tomorrow())
         if not turn.wait_for(held, tools):
             return end(held, Verdict(Reason.RUNNER_STOPPED, WORDS[Reason.RUNNER_STOPPED]))
         try:
@@ -138,7 +142,19 @@ def watch(held: Held, tools: Tools) -> Held:
     elif verdict.reason is Reason.SUCCEEDED:
         verdict = proof.examine(held, run, verdict, tools)
     held = replace(held, spent_usd=held.spent_usd + verdict.cost_usd)
+    if _ended_with_the_day(held, verdict, tools):
+        tools.ui.warning(f"Task {held.task.id} goes on tomorrow (UTC): {spending.day_s_end(tools)}")
+        attempt, waits = held.attempt + 1, held.waits + 1
+        return replace(held, phase=Phase.PREPARING, attempt=attempt, waits=waits, not_before=spending.tomorrow())
     return go_on(held, verdict, tools)
+
+
+def _ended_with_the_day(held: Held, verdict: Verdict, tools: Tools) -> bool:
+    """Did the agent end for the day's budget alone? Then it goes on another day, and the attempt does not count."""
+    if verdict.reason is not Reason.BUDGET_EXHAUSTED or held.waits >= policy.MOST_WAITS:
+        return False
+    is_money = (receipt.read(tools.run_of(held)).get("result") or {}).get("subtype") != OUT_OF_TURNS
+    return is_money and spending.was_day_s_end(tools, held.task, verdict.cost_usd)
 
 
 def go_on(held: Held, verdict: Verdict, tools: Tools) -> Held:

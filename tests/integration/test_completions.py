@@ -15,6 +15,7 @@ import pytest
 from tests.fake_claude import Ending, FakeClaude, ending, see_through
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner, git
+from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
 Agent = Callable[..., Ending]
@@ -615,6 +616,24 @@ def test_qa_without_a_verdict_is_asked_for_one(runner: MakeRunner, pm: PmServer)
     end = see_through(one, task, role="qa", HEADLESS_PM_MAX_ATTEMPTS="2")
 
     assert (end.reasons, end.status) == (("no_verdict", "succeeded"), "qa_done"), end.said
+
+
+def test_a_task_that_the_day_s_budget_ended_waits_for_the_next_day(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: it was parked, with the advice to raise other budgets."""
+    task = pm.api.task("A task", complexity="major")
+    one = with_files(runner())
+    spent = "cli.work()\ncli.end('', is_error=True, subtype='error_max_budget_usd', cost=0.98)\nreturn 1"
+    claude = FakeClaude(one, played({task["id"]: spent}))
+
+    one.start(HEADLESS_PM_DAILY_BUDGET_USD="1", HEADLESS_PM_MAX_ATTEMPTS="1")
+    until(lambda: one.said("goes on tomorrow") and one.said("00:00:00 UTC"), "the wait for the next day", 40)
+
+    assert one.said("$0.98 of $1.00 are spent today (daily_budget_usd)")
+    assert pm.api.look(task["id"])["status"] == "under_work"
+    assert len(claude.ledger()) == 1
+    held = one.journal()
+    assert held is not None
+    assert (held.attempt, held.tries) == (2, 1)
 
 
 @pytest.mark.timeout(QUEUE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,6 +90,20 @@ def test_a_task_is_paid_for_by_all_agents_and_a_day_by_one(bench: Bench) -> None
     assert spending.left_of_task(one, TASK) == 0.0
     assert "it has cost $5.50 of $5.00 (task_budget_usd)" in spending.too_dear(two, TASK)
     assert (spending.left_today(one), spending.left_today(two)) == (2.0, 2.5)
+
+
+def test_a_day_is_over_when_little_is_left_and_only_its_own_limit_ends_with_it(bench: Bench) -> None:
+    tools = bench.tools(max_budget_usd=2, daily_budget_usd=10)
+    note(bench, tools, "7-a-1", 9.4)
+    was_over = spending.is_day_over(tools)
+
+    note(bench, tools, "7-a-2", 0.2)
+
+    assert not was_over
+    assert spending.is_day_over(tools)
+    assert spending.was_day_s_end(tools, TASK, 0.2)
+    assert not spending.was_day_s_end(tools, TASK, 2.0)
+    assert 0 < spending.tomorrow() - time.time() <= 86400
 
 
 def test_a_later_task_of_the_same_id_begins_with_nothing_spent(bench: Bench) -> None:
