@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 
-from components import execution_log, progress, text_file, unstarted
+from components import execution_log, overview, progress, text_file, unstarted
 from components.branch_names import SHORT
 from components.claude_stream import ClaudeListener
 from components.errors import NotFound
@@ -81,6 +82,12 @@ def find(seen: Overview, reader: StoreReader | None) -> list[AtWork]:
     claims |= {one.id for one in found}
     found += [_of_row(row, durations) for row in known.values() if row.id not in claims]
     return sorted(found, key=lambda one: (one.started_at or "9", one.id))
+
+
+def of(home: Path, agent_id: str, durations: Durations) -> AtWork | None:
+    """Return what one agent has in hand, None where it has nothing (any more)."""
+    agent = overview.agent(home, agent_id)
+    return _of_agent(agent, agent.held, {}, durations) if agent.held else None
 
 
 class Durations:

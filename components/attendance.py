@@ -24,7 +24,7 @@ from components import (
 )
 from components.errors import Draining, SourceRefused, SourceUnavailable, TaskTaken, Unauthorized
 from components.hearing import Hearing
-from components.model import AgentResult, ExitRecord, Held, Usage, Verdict
+from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Held, Usage, Verdict
 from components.overseer import Overseer
 from components.ports import Listener, TellsTotals
 from components.pulse import Pulse
@@ -145,7 +145,7 @@ def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult |
         record,
         result,
         role=tools.config.role or "",
-        stderr=tools.redact(plain(run.first_words())),
+        stderr=tools.redact(plain(_stderr(run, result))),
         stopped_for=order.reason if order else None,
     )
     if verdict.reason is Reason.RATE_LIMITED and result is not None and not verdict.wait_until:
@@ -153,6 +153,12 @@ def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult |
     if order is None or verdict.reason is not order.reason:
         return verdict
     return replace(verdict, detail=reason_words.detail(verdict.reason, tools.redact(plain(order.detail))))
+
+
+def _stderr(run: RunDirectory, result: AgentResult | None) -> str:
+    """Return what tells why it failed: an agent that cannot start says it first, a program of any kind last."""
+    is_any = result is not None and result.subtype == BY_EXIT_CODE
+    return run.last_words() if is_any else run.first_words()
 
 
 def _shown(result: AgentResult | None, tools: Tools) -> AgentResult | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from components import typed_task
+from components import history_entry, typed_task
 from components.errors import NotFound
 from components.execution_index import ExecutionFiles, verdict
 from components.log_line import duration
 from components.log_view import Kind, Line
 from components.model import Held, Verdict
+from components.redact import shorten
 from components.run_directory import RunDirectory
+
+SHOWN_LETTERS = 200
+"""How much is shown of what an agent said that did well."""
 
 
 def of_execution(files: ExecutionFiles, last: Held | None) -> Line:
@@ -38,7 +42,13 @@ def _line(what: str, final: Verdict | None, told: Sequence[Verdict], attempts: s
     seconds, cost = sum(one.seconds for one in told), sum(one.cost_usd for one in told)
     figures = [attempts, duration(seconds) if told else "", f"${cost:.4f}" if cost else ""]
     shown = ", ".join(filter(None, figures))
-    return Line(Kind.OVER, f"{what} {final.reason}{f' ({shown})' if shown else ''}: {final.detail}".rstrip(": "))
+    return Line(Kind.OVER, f"{what} {final.reason}{f' ({shown})' if shown else ''}: {_words(final)}".rstrip(": "))
+
+
+def _words(final: Verdict) -> str:
+    """Return what an end means; of one that is well the beginning is enough: all that was said stands above it."""
+    is_well = final.reason in history_entry.DONE_WELL
+    return shorten(final.detail, SHOWN_LETTERS) if is_well else final.detail
 
 
 def _kept(files: ExecutionFiles) -> Verdict | None:

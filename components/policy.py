@@ -6,8 +6,8 @@ import enum
 import re
 
 from components import qa_verdict
-from components.model import AgentResult, ExitRecord, Verdict
-from components.reason_words import detail
+from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Verdict
+from components.reason_words import detail, last_line
 from components.states import Reason, Role, TaskStatus
 
 UNUSABLE_SESSION = re.compile(
@@ -118,6 +118,7 @@ SAID: tuple[tuple[re.Pattern[str], Reason], ...] = (
     (re.compile(r"usage limit reached|hit your (\w+ )*limit", re.IGNORECASE), Reason.RATE_LIMITED),
     (re.compile(r"Not logged in|Please run /login|[Ii]nvalid API key|OAuth token"), Reason.AUTH_FAILED),
     (re.compile(r"API Error: (Connection|Request timed out)|Request timed out"), Reason.OVERLOADED),
+    (re.compile(r"API returned an empty or malformed response"), Reason.OVERLOADED),
 )
 """What the agent says where no code tells (contracts/claude-cli.md §4): only of a result that is an error."""
 
@@ -164,10 +165,9 @@ def judge(
     reason = _reason(record, result, stopped_for, stderr)
     if reason is Reason.SUCCEEDED and role == Role.QA and result:
         reason = qa_verdict.of(result)
-    said = result.text if result and result.text else stderr
     return Verdict(
         reason=reason,
-        detail=detail(reason, said or (_silence(record) if result is None else "")),
+        detail=detail(reason, _said(record, result, stderr)),
         exit_code=record.exit_code if record else None,
         cost_usd=result.cost_usd if result else 0.0,
         seconds=record.seconds if record else 0.0,
@@ -201,6 +201,19 @@ def _said_failure(result: AgentResult) -> Reason:
         by_status = API_ERRORS.get(status, Reason.OVERLOADED if status >= 500 else Reason.AGENT_FAILED)
         return SERVICE_ERRORS.get(result.error, by_status)
     return by_words or Reason.AGENT_FAILED
+
+
+def _said(record: ExitRecord | None, result: AgentResult | None, stderr: str) -> str:
+    """Return what was said of a run's end, for people: of a program that knows nothing of us no more than its end."""
+    if result is None:
+        return stderr or _silence(record)
+    if result.subtype != BY_EXIT_CODE:
+        return result.text or stderr
+    if not result.is_error:
+        return last_line(result.text)
+    cause = last_line(stderr) or last_line(result.text)
+    code = f"exit code {record.exit_code}" if record is not None and record.exit_code else ""
+    return ": ".join(filter(None, (code, cause)))
 
 
 def _silence(record: ExitRecord | None) -> str:

@@ -58,6 +58,11 @@ REMEDIES: dict[Reason, str] = {
 """What a person can do about it."""
 
 
+def last_line(said: str) -> str:
+    """Return the last line of what was said, "" where nothing was."""
+    return said.strip().rpartition("\n")[2].strip()
+
+
 def detail(reason: Reason, said: str) -> str:
     """Return a reason for people: what it means, what was said, and what can be done about it."""
     remedy = f". {REMEDIES[reason]}" if reason in REMEDIES else ""

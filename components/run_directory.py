@@ -174,6 +174,15 @@ class RunDirectory:
         except FileNotFoundError:
             return ""
 
+    def last_words(self, limit: int = 4000) -> str:
+        """Return the end of what the agent wrote to its error output, for people."""
+        try:
+            with self.err.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+                return file.read(limit).decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""
+
     def _record(self) -> dict[str, Any]:
         try:
             record = json.loads((self.path / "exit").read_bytes())

@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
 
 import click
 
-from components import execution_index, stopping, typed_task
+from components import execution_index, history_entry, log_follow, stopping, typed_task
 from components.cli.logs import printer
 from components.cli.output import folded, show
 from components.config import Config
 from components.log_follow import LogFollow
-from components.states import Reason
+from components.model import Verdict
 
 INTERRUPTED = 130
 
 
-def follow(config: Config, claim: str) -> int:
-    """Show a task until it ends, and return its exit code.
+def follow(config: Config, claim: str, *, as_json: bool = False) -> int:
+    """Show a task until it ends, and return its exit code; as JSON, the end alone is told on standard output.
 
     Ctrl-C leaves it at work; a second one, while we tell that, cancels it.
     """
     files = execution_index.ExecutionFiles(config.home, claim, f"t{claim[: typed_task.SHORT]}")
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        code = _followed(config, files)
+    if as_json:
+        show(json.dumps(_as_json(files, typed_task.verdict_of(config.home, claim)), ensure_ascii=False))
+    return code
+
+
+def _followed(config: Config, files: execution_index.ExecutionFiles) -> int:
     show(f"{files.short_id}: the agent's work follows; Ctrl-C leaves it at work in the background", "cyan")
+    rest = log_follow.rest
+    if sys.stdout.isatty():
+        from components.cli.status_line import StatusLine
+
+        rest = StatusLine(config, files, sys.stdout).rest
     try:
-        printer(LogFollow(files, is_live=True))
+        printer(LogFollow(files, is_live=True, rest=rest))
     except KeyboardInterrupt:
         return leave(config, files)
-    verdict = typed_task.verdict_of(config.home, claim)
-    return 0 if verdict is not None and verdict.reason in (Reason.SUCCEEDED, Reason.REJECTED) else 1
+    verdict = typed_task.verdict_of(config.home, files.id)
+    if verdict is not None and verdict.reason in history_entry.DONE_WELL:
+        return 0
+    short = files.short_id
+    for words, what in (
+        (f"show {short}", "all that is known of it"),
+        (f"restart {short} --resume", "go on where it stopped"),
+        (f"restart {short}", "do it again"),
+    ):
+        show(f"  agent-runner {words:26}  {what}")
+    return 1
+
+
+def _as_json(files: execution_index.ExecutionFiles, verdict: Verdict | None) -> dict[str, object]:
+    """Return how it ended; without a verdict it has not."""
+    told = {"id": files.id, "is_over": verdict is not None, "log": str(files.runner_log)}
+    if verdict is None:
+        return told
+    return {
+        **told,
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+        "exit_code": verdict.exit_code,
+        "cost_usd": verdict.cost_usd or None,
+        "seconds": verdict.seconds,
+        "model": verdict.model,
+    }
 
 
 def leave(config: Config, files: execution_index.ExecutionFiles) -> int:
@@ -40,5 +80,9 @@ def leave(config: Config, files: execution_index.ExecutionFiles) -> int:
     try:
         stopping.waited(3.0 if sys.stdin.isatty() else 0.0, lambda: False)
     except KeyboardInterrupt:
-        show(f"\n{files.short_id}: {stopping.stop(config.home, files, config.cancel_grace, os.environ)}")
+        show(f"\n{files.short_id}: {stopping.stop(config.home, files, config.cancel_grace, os.environ, _say)}")
     return INTERRUPTED
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

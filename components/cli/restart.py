@@ -34,7 +34,7 @@ Exit codes: as those of `task`; 4 no such execution, 75 it still runs.
 @click.option("--background", "-b", "is_background", is_flag=True, help="Start it and return at once.")
 @click.option("--resume", "resumes", is_flag=True, help="Go on in the same conversation and workspace.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without -b when it has ended.")
 @click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(
     *,
@@ -83,4 +83,4 @@ def go_on(config: Config, files: ExecutionFiles, *, background: bool, waits: boo
     if background:
         task.tell(files.id, pid, files.runner_log, as_json)
         return 0
-    return foreground.follow(config, files.id)
+    return foreground.follow(config, files.id, as_json=as_json)

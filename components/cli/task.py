@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from components.config import Config
     from components.typed_task import TypedTask
 
+OPTIONS = {"--claude-timeout": "--timeout", "--task-budget-usd": "--budget"}
+"""How the settings' own options are called here."""
 TITLE_CHARACTERS = 80
 HELP = """Have an agent do one task in a project.
 
@@ -60,7 +62,7 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 @click.option("--timeout", "claude_timeout", metavar="SECONDS", help="How long an attempt may take.")
 @click.option("--budget", "task_budget_usd", metavar="USD", help="What it may cost.")
 @click.option("--executor", metavar="NAME", help="Which kind of agent does the work.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without -b when it has ended.")
 @click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(
     *,
@@ -76,13 +78,18 @@ def command(
     """Keep the task, start its runner, and show it unless it is for the background."""
     from components import background as tasks
     from components import workplace
-    from components.cli import execute
     from components.config import load
     from components.typed_task import TypedTask
 
     text = sys.stdin.read() if description == "-" else description
     if not text.strip():
         raise click.UsageError("the description is empty; say what is to be done")
+    if not project.strip():
+        raise click.UsageError(
+            "the project is empty; name one of `projects:`, the path of a repository, or its address"
+        )
+    if given["model"] is not None and not given["model"].strip():
+        raise click.UsageError("--model is empty; name a model, or leave it out")
     config = load({"role": given["role"], "level": given["level"]}, os.environ, file=given["file"]).config
     claim = tasks.new_claim()
     kind = given["kind"] or ("" if is_major else "in_place")
@@ -105,8 +112,27 @@ def command(
         branch=place.branch,
         kind=place.kind,
     )
-    execute.configured(typed, os.environ)
+    _require_usable(typed)
     return launch(config, typed, background=background, waits=waits, as_json=as_json)
+
+
+def _require_usable(typed: TypedTask) -> None:
+    """Raise ConfigError where its runner could not even begin, by the names of our options."""
+    from dataclasses import fields
+
+    from components import executors
+    from components.cli import execute
+    from components.errors import ConfigError
+
+    try:
+        config = execute.configured(typed, os.environ)
+    except ConfigError as error:
+        words = str(error)
+        for name, option in OPTIONS.items():
+            words = words.replace(name, option)
+        raise ConfigError(words) from None
+    if "executor" in typed.settings:
+        executors.find(config.executor, {one.name: getattr(config, one.name) for one in fields(config)})
 
 
 def settings_of(given: Mapping[str, Any], level: str) -> dict[str, str]:
@@ -137,7 +163,7 @@ def launch(config: Config, typed: TypedTask, *, background: bool, waits: bool, a
     if background:
         tell(typed.claim, pid, directory / "log", as_json)
         return 0
-    return foreground.follow(config, typed.claim)
+    return foreground.follow(config, typed.claim, as_json=as_json)
 
 
 def say(line: str) -> None:

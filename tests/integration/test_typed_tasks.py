@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -217,6 +219,71 @@ def test_ctrl_c_leaves_a_task_at_work_in_the_background(terminal: MakeTerminal) 
     assert "runner" in one.pids(claim)
     one.open_gate()
     assert one.ended(claim)["status"] == "succeeded"
+
+
+def test_a_silent_agent_is_told_of_on_a_terminal_while_it_works(terminal: MakeTerminal) -> None:
+    """Regression: nothing moved on the terminal until the agent said something."""
+    one = terminal("wait")
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        one.argv("task", ".", "Mend the roof"), env=one.env, cwd=one.repository, stdin=child, stdout=child, stderr=child
+    )
+    os.close(child)
+    shown = b""
+    while b"s, running" not in shown:
+        shown += os.read(parent, 4096)
+    one.open_gate()
+    while b"succeeded" not in shown:
+        shown += os.read(parent, 4096)
+    assert process.wait(20) == 0
+    os.close(parent)
+
+    after = shown.decode().rpartition("... ")[2]
+    assert "\r\x1b[K" in after  # the line is gone before the last ones are shown
+
+
+def test_a_failed_program_is_told_by_its_exit_code_its_last_error_and_what_to_type(terminal: MakeTerminal) -> None:
+    """Regression: the cause was told to be the first line that it had printed."""
+    one = terminal()
+    (one.directory / "own.py").write_text("import sys; print('hello'); print('boom', file=sys.stderr); sys.exit(3)")
+
+    ran = one.run("task", ".", "x", AGENT_COMMAND=f"{sys.executable} {one.directory / 'own.py'}")
+
+    assert ran.returncode == 1
+    assert "the agent failed: exit code 3: boom" in ran.stdout
+    assert "agent-runner restart" in ran.stdout.splitlines()[-1]
+    assert "\x1b" not in ran.stdout
+
+
+def test_a_foreground_task_tells_programs_its_end_as_one_object(terminal: MakeTerminal) -> None:
+    """Regression: without -b, --json was ignored."""
+    one = terminal()
+
+    ran = one.run("task", ".", "Mend the roof", "--json")
+
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, told["is_over"], told["reason"], told["cost_usd"]) == (0, True, "succeeded", None)
+    assert told["detail"] == "the agent finished the task: finished"
+    assert "working" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [("", "x"), (".", " "), (".", "x", "--model", ""), (".", "x", "--executor", "odd")])
+def test_a_task_that_names_nothing_is_refused(terminal: MakeTerminal, words: tuple[str, ...]) -> None:
+    """Regression: an empty project was the current directory."""
+    one = terminal()
+
+    ran = one.run("task", *words)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert not (one.home / "tasks").exists()
+
+
+def test_a_mistake_in_an_option_is_told_by_the_name_of_that_option(terminal: MakeTerminal) -> None:
+    """Regression: `--timeout 0` was told of as --claude-timeout, which `task` does not have."""
+    said = terminal().run("task", ".", "x", "--timeout", "0", "--budget", "-1").stderr
+
+    assert "argument --timeout" in said and "argument --budget" in said
+    assert "argument --claude-timeout" not in said and "argument --task-budget" not in said
 
 
 def test_ctrl_c_twice_at_a_terminal_cancels(terminal: MakeTerminal) -> None:
