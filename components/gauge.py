@@ -16,6 +16,8 @@ from components.tools import Tools
 
 MEMORY_SECONDS = 5.0
 """How often to add up memory: a look at all processes of the machine takes some milliseconds."""
+NEAR_SECONDS = 0.5
+"""How often, where it grows so fast that the limit might be met before the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,21 @@ class _Memory:
         self._run = run
         self._enough = spending.WARN_AT * limit
         self._next_at = 0.0
+        self._seen_at = 0.0
         self._used = 0
 
     def used(self, _told: Progress) -> float:
-        if time.monotonic() >= self._next_at:
-            self._used = vital_signs.memory(self._run, self._enough)
-            self._next_at = time.monotonic() + MEMORY_SECONDS
+        now = time.monotonic()
+        if now >= self._next_at:
+            before, self._used = self._used, vital_signs.memory(self._run, self._enough)
+            rest = self._rest(self._used - before, now - self._seen_at) if self._seen_at else NEAR_SECONDS
+            self._seen_at, self._next_at = now, now + min(MEMORY_SECONDS, max(NEAR_SECONDS, rest))
         return self._used
+
+    def _rest(self, grown: float, seconds: float) -> float:
+        """Return how long to rest: half of the time in which it would come near to its limit."""
+        left = max(0.0, self._enough - self._used)
+        return left * seconds / grown / 2 if grown > 0 else MEMORY_SECONDS
 
 
 def _size(path: Path) -> int:

@@ -565,6 +565,18 @@ QA = {
     "quoted at the beginning of a sentence": ("QA: PASSED is what I cannot say: nothing ran.", "no_verdict"),
     "announced": ("As the last line I shall write:\nQA: PASSED\nbut first I wait for the tests.", "no_verdict"),
     "a question": ("QA: PASSED?", "no_verdict"),
+    "passed, after a sign": ("I ran the suite.\n\u2705 QA: PASSED", "succeeded"),
+    "passed, with a reason": ("QA: PASSED - all 14 tests are green, no failures", "succeeded"),
+    "passed, and taken back": ("QA: PASSED - but the build is broken", "no_verdict"),
+    "passed, under a condition": ("QA: PASSED (if CI is green)", "no_verdict"),
+    "passed, in part": ("QA: PASSED - 3 of 14 tests were not run", "no_verdict"),
+    "rejected, after a sign": (f"\u274c QA: REJECTED - {WHY}", "rejected"),
+    "rejected, in a list": (f"1. QA: REJECTED - {WHY}", "rejected"),
+    "another's rejection, quoted": (
+        f"QA said:\n> QA: REJECTED - {WHY}\nThat is mended. I ran out of time.",
+        "no_verdict",
+    ),
+    "both, in JSON": ('{"verdict": "rejected", "verdict": "passed"}', "no_verdict"),
     "negated": ("QA: NOT PASSED", "no_verdict"),
 }
 

@@ -200,6 +200,16 @@ def test_memory_is_that_of_the_whole_tree(bench: Bench) -> None:
     assert "raise memory_limit" in verdict.detail
 
 
+def test_memory_that_grows_fast_is_warned_of_before_its_limit_is_reached(bench: Bench) -> None:
+    """Regression: it was looked at every five seconds, however near the limit was."""
+    grow = "kept = []\nfor n in range(99):\n  kept.append(os.urandom(1_600_000))\n  tell(messages=n)\n  time.sleep(0.1)"
+
+    verdict = bench.see_through(grow, memory_limit=80_000_000, silence_timeout=5)
+
+    assert verdict.reason is Reason.MEMORY_LIMIT
+    assert bench.said.getvalue().count("its limit is near") == 1
+
+
 def test_memory_that_processes_share_is_counted_once(bench: Bench) -> None:
     tools = bench.tools()
     run = bench.start(

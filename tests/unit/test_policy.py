@@ -13,6 +13,10 @@ DONE = AgentResult(is_error=False, text="All done.")
 EXIT_0 = ExitRecord(exit_code=0, signal=None)
 
 
+PAGE = "API Error: API returned an empty or malformed response (HTTP 200)"
+"""What the CLI says where a proxy answers with a page of its own."""
+
+
 def ended(exit_code: int | None = None, signal: int | None = None, why: str | None = None) -> ExitRecord:
     return ExitRecord(exit_code=exit_code, signal=signal, why=why)
 
@@ -25,6 +29,7 @@ def ended(exit_code: int | None = None, signal: int | None = None, why: str | No
         (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=401), Reason.AUTH_FAILED),
         (ended(1), AgentResult(is_error=True, subtype="success", api_error_status=429), Reason.RATE_LIMITED),
         (ended(1), AgentResult(is_error=True, subtype="error_max_turns"), Reason.BUDGET_EXHAUSTED),
+        (ended(1), AgentResult(is_error=True, text=PAGE), Reason.OVERLOADED),
         (EXIT_0, AgentResult(is_error=True, subtype="error_during_execution"), Reason.AGENT_FAILED),
         (EXIT_0, None, Reason.AGENT_FAILED),
         (ended(127), None, Reason.AGENT_MISSING),
