@@ -55,8 +55,8 @@ def of(files: ExecutionFiles, row: Execution | None, *, is_live: bool) -> Change
     before = str(evidence.get("base") or place.base_commit)
     if not (after and _is_there(repository, before)):
         raise NotFound(
-            f"the work of execution {files.short_id} is not in {repository} any more: branch {place.branch!r}"
-            " was deleted, or its commits were; `workspaces` shows what was saved of it"
+            f"the work of execution {files.short_id} is not in {repository} (any more): branch {place.branch!r}"
+            " ended without a change, or was deleted; `workspaces` shows what was saved of it"
         )
     return Change(repository, before, after, branch)
 

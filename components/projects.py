@@ -24,7 +24,13 @@ class Project:
 def find(config: Config, word: str) -> Project:
     """Return the project of a name or a path. Raises NotFound with the nearest name, or the remedy."""
     if word in config.projects:
-        return Project(word, git.require_repository(Path(os.path.expanduser(config.projects[word]))))  # noqa: PTH111
+        try:
+            return Project(word, git.require_repository(_place(config.projects[word])))
+        except NotARepository as error:
+            raise NotFound(
+                f"project {word!r}: `projects:` says it is at {config.projects[word]}, and that is no git repository"
+                " (any more); bring it back, or correct its path in config.yaml"
+            ) from error
     path = Path(os.path.expanduser(word))  # noqa: PTH111
     if "/" not in word and not path.is_dir():
         known = ", ".join(sorted(config.projects)) or "none"
@@ -54,7 +60,8 @@ def chosen(config: Config, word: str, known: Collection[str]) -> str:
     """
     of_history = [path for path in known if word in (path, path.rpartition("/")[2])]
     if word in config.projects:
-        return str(_place(config.projects[word]))
+        path = str(_place(config.projects[word]))
+        return path if path in known else str(find(config, word).path)
     if len(of_history) == 1 and not Path(word).is_dir():
         return of_history[0]
     return str(find(config, word).path)

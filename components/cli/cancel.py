@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrup
 def command(*, id: str | None, grace: float | None, as_json: bool, file: Path | None) -> int:  # noqa: A002
     """Find it, end it, and wait until it is over."""
     config = load({}, os.environ, file=file).config
-    files = ids.at_hand(config, id or chosen(config.home))
+    files = ids.at_hand(config, chosen(config.home) if id is None else id)
     word = stopping.stop(config.home, files, config.cancel_grace if grace is None else grace, os.environ, _say)
     if as_json:
         show(json.dumps({"id": files.id, "result": word}))
@@ -66,5 +67,16 @@ def chosen(home: Path) -> str:
         raise click.UsageError(f"nobody can be asked which: type `cancel {'`, or `cancel '.join(known)}`")
     for number, one in enumerate(held, 1):
         show(f"{number:>3}  {one.claim[:8]}  {age(one.locked_at):>6}  {one.task.title[:50]}")
-    number = click.prompt("Which one", type=click.IntRange(1, len(held)))
-    return held[number - 1].claim
+    try:
+        chosen_one: int = click.prompt("Which one", value_proc=partial(_number, most=len(held)))
+    except click.Abort:
+        click.echo(err=True)  # the shell's prompt belongs on a line of its own
+        raise
+    return held[chosen_one - 1].claim
+
+
+def _number(word: str, most: int) -> int:
+    """Return the number that was typed. Raises UsageError saying which there are."""
+    if word.strip().isascii() and word.strip().isdigit() and 1 <= int(word) <= most:
+        return int(word)
+    raise click.UsageError(f"{word[:20]!r}: type {'1' if most == 1 else f'a number from 1 to {most}'}, or Ctrl-C")

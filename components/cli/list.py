@@ -13,7 +13,7 @@ import click
 from components import projects, since, unstarted
 from components.cli import ids, opened
 from components.cli.ending import ending
-from components.cli.output import Line, age, short, show, show_all, span, table, usd
+from components.cli.output import Line, age, known_usd, short, show, show_all, span, table, usd
 from components.config import Config, load
 from components.execution import Execution, Selection
 from components.states import FINAL, LIVE, ExecutionStatus
@@ -51,6 +51,13 @@ class Since(click.ParamType[str]):
             return self.fail(str(error), param, ctx)
 
 
+def _complete_status(context: click.Context, parameter: click.Parameter, beginning: str) -> list[str]:
+    """Return the statuses that begin so, also the last of several with commas between them."""
+    del context, parameter
+    before, comma, word = beginning.rpartition(",")
+    return [before + comma + one for one in ("live", *STATUSES) if one.startswith(word.lower())]
+
+
 @click.command(name="list", help=HELP, short_help="List executions, newest first.")
 @click.option(
     "--project",
@@ -58,7 +65,14 @@ class Since(click.ParamType[str]):
     shell_complete=ids.complete_project,
     help="Of this project: a name, or a path.",
 )
-@click.option("--status", "statuses", multiple=True, metavar="STATUS", help=f"One of: live, {', '.join(STATUSES)}.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    metavar="STATUS",
+    shell_complete=_complete_status,
+    help=f"One of: live, {', '.join(STATUSES)}.",
+)
 @click.option("--role", default="", metavar="ROLE", help="For this role.")
 @click.option("--agent", default="", metavar="ID", help="By this agent.")
 @click.option("--since", "after", type=Since(), metavar="WHEN", help="Begun since then.")
@@ -98,7 +112,7 @@ def command(  # noqa: PLR0913 - one for each option
     found.sort(key=lambda one: (one.created_at, one.id), reverse=True)
     page, next_page = found[:limit], found[limit - 1].short_id if len(found) > limit else ""
     if as_json:
-        show(json.dumps({"executions": [asdict(one) for one in page], "next": next_page or None}, indent=2))
+        show(json.dumps({"executions": [_as_json(one) for one in page], "next": next_page or None}, indent=2))
     else:
         show_all(_lines(page, next_page, config))
 
@@ -136,6 +150,10 @@ def _row(one: Execution, config: Config) -> tuple[str, ...]:
         usd(one.cost_usd),
         one.title,
     )
+
+
+def _as_json(one: Execution) -> dict[str, object]:
+    return {**asdict(one), "cost_usd": known_usd(one.cost_usd)}
 
 
 def took(one: Execution) -> str:

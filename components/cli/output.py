@@ -106,6 +106,11 @@ def usd(amount: float, *, is_whole: bool = True) -> str:
     return f"${amount:.{digits}f}{'' if is_whole else '+'}"
 
 
+def known_usd(amount: float) -> float | None:
+    """Return money for programs: None where no agent has told any, which is not the same as nothing."""
+    return amount if amount > 0 else None
+
+
 def short(text: str, columns: int) -> str:
     """Return a text that takes at most so many columns; a dot at its end says that it was cut."""
     return text if cells(text) <= columns else fit(text, columns - 1) + "."

@@ -16,7 +16,7 @@ from components import diffing, execution_index, history_entry, overview, projec
 from components.cli import ids, opened
 from components.cli.ending import ending
 from components.cli.list import took
-from components.cli.output import Line, folded, show, show_all, usd
+from components.cli.output import Line, folded, known_usd, show, show_all, usd
 from components.config import Config, load
 from components.errors import NotFound, RunnerError
 from components.execution import Execution, Transition
@@ -153,6 +153,8 @@ def _move(one: Transition) -> str:
 def _next(known: Known) -> list[str]:
     """Return the commands that a person may want next."""
     id = known.row.short_id  # noqa: A001
+    if not known.files.runs() and not known.files.directory.is_dir():
+        return []  # pruned, or done on another machine: nothing of it is here
     live = (("logs {} -f", "watch it work"), ("cancel {}", "stop it"))
     if known.row.status is ExecutionStatus.INTERRUPTED and not known.is_over:
         live = (("restart {} --resume", "go on where it stopped"), ("cancel {}", "end it for good"))
@@ -180,6 +182,7 @@ def _local(text: str) -> str:
 def _as_json(known: Known) -> Mapping[str, object]:
     return {
         **asdict(known.row),
+        "cost_usd": known_usd(known.row.cost_usd),
         "transitions": [asdict(one) for one in known.moves],
         "receipt": known.receipt,
         "changes": known.stat,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from components import projects, remark
 from components.at_work import AtWork
+from components.cli.output import known_usd
 from components.config import Config
 from components.execution import Execution
 from components.overview import Agent, Letter, Overview, Run
@@ -57,8 +58,8 @@ def _work_as_json(one: AtWork, config: Config) -> Mapping[str, object]:
         "progress": one.estimate.fraction,
         "seconds_left": one.estimate.seconds_left,
         "is_late": one.estimate.is_late,
-        "cost_usd": one.cost_usd,
-        "is_whole_cost": one.is_whole_cost,
+        "cost_usd": known_usd(one.cost_usd),
+        "is_whole_cost": one.is_whole_cost and one.cost_usd > 0,
         "pids": {**({"runner": one.agent.runner} if one.agent and one.agent.runner else {}), **_pids(one.run)},
         "remark": remark.of(one),
     }
@@ -70,7 +71,7 @@ def _pids(run: Run | None) -> Mapping[str, int]:
 
 def _ended_as_json(one: Execution) -> Mapping[str, object]:
     names = ("id", "task_id", "title", "project", "status", "reason", "completed_at", "cost_usd", "model")
-    return {name: getattr(one, name) for name in names}
+    return {**{name: getattr(one, name) for name in names}, "cost_usd": known_usd(one.cost_usd)}
 
 
 def _agent_as_json(agent: Agent) -> Mapping[str, object]:

@@ -94,6 +94,8 @@ def command(
     claim = tasks.new_claim()
     kind = given["kind"] or ("" if is_major else "in_place")
     place = workplace.chosen(config, project, claim, kind=kind, branch=given["branch"] or "")
+    if place.branch and not place.clone_of:
+        _require_branch(place.repository, place.branch)
     task = tasks.task_of(
         claim,
         title or first_line(text),
@@ -114,6 +116,16 @@ def command(
     )
     _require_usable(typed)
     return launch(config, typed, background=background, waits=waits, as_json=as_json)
+
+
+def _require_branch(repository: Path, branch: str) -> None:
+    """Raise NotFound for a branch that is neither in a repository nor known of its remotes."""
+    from components import git_command
+    from components.errors import NotFound
+
+    listed = ("for-each-ref", "--count=1", f"refs/heads/{branch}", f"refs/remotes/*/{branch}")
+    if not git_command.answer(repository, *listed):
+        raise NotFound(f"--branch {branch!r}: there is none in {repository}; `git branch --all` there shows what is")
 
 
 def _require_usable(typed: TypedTask) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from components import at_work, overview, vital_signs
-from components.cli.output import Line, short, show, show_all, span, table, usd
+from components.cli.output import Line, known_usd, short, show, show_all, span, table, usd
 from components.config import Config, load
 from components.run_directory import RunDirectory
 
@@ -61,7 +61,7 @@ def command(*, interval: float, as_json: bool, file: Path | None) -> None:
     config = load({}, os.environ, file=file).config
     watch = Looks(config)
     if as_json:
-        show(json.dumps({"agents": [asdict(one) for one in watch.look()]}, indent=2))
+        show(json.dumps({"agents": list(map(_as_json, watch.look()))}, indent=2))
     elif sys.stdout.isatty():
         from components.cli import live_view
 
@@ -106,6 +106,11 @@ class Looks:
             cost_usd=one.cost_usd if one else 0.0,
             is_whole_cost=one.is_whole_cost if one else True,
         )
+
+
+def _as_json(one: Load) -> dict[str, object]:
+    is_whole = one.is_whole_cost and one.cost_usd > 0
+    return {**asdict(one), "cost_usd": known_usd(one.cost_usd), "is_whole_cost": is_whole}
 
 
 def _lines(loads: list[Load], config: Config) -> Iterator[Line]:

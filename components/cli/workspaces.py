@@ -35,7 +35,7 @@ class WithDefault(click.Group):
     """A group whose command is `list` when none is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h")):
+        if not ctx.resilient_parsing and (not args or (args[0].startswith("-") and args[0] not in ("--help", "-h"))):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

@@ -432,3 +432,47 @@ def test_a_typed_task_that_is_over_leaves_no_agent(terminal: Terminal) -> None:
     terminal.say("prune", "--yes")
     assert not list((terminal.home / "locks").iterdir())
     assert not list((terminal.home / "spend").iterdir())
+
+
+def test_a_cost_that_nobody_told_is_unknown_and_not_nothing(terminal: Terminal) -> None:
+    """Regression: programs read that it had cost 0.0, and that this was all of it."""
+    claim = done(terminal)
+
+    assert terminal.told("list")["executions"][0]["cost_usd"] is None
+    assert terminal.told("show", claim)["cost_usd"] is None
+    assert terminal.told("status", "--all")["ended"][0]["cost_usd"] is None
+
+
+def test_what_was_pruned_is_shown_without_commands_that_would_fail(terminal: Terminal) -> None:
+    store = Store(store_url.of_file(terminal.home / "store.db"))
+    store.add(
+        Execution("0123cafe" + "0" * 24, Door.TASK, "", "7", "Paint it", created_at="2026-01-02T00:00:00.000+00:00")
+    )
+    store.close()
+
+    assert "NEXT" not in terminal.say("show", "0123")
+
+
+def test_what_is_not_there_is_told_as_that(terminal: Terminal, tmp_path: Path) -> None:
+    """Regression: a missing branch was found out by the agent, a project that is gone was a mistake in the call."""
+    (tmp_path / "config.yaml").write_text(f"projects:\n  gone: {tmp_path / 'gone'}\n")
+    config = ("--config", str(tmp_path / "config.yaml"))
+
+    branch = terminal.run("task", ".", "x", "--branch", "nosuch")
+    task, status = terminal.run("task", "gone", "x", *config), terminal.run("status", "gone", *config)
+    nobody = terminal.run("cancel", "")
+
+    assert [ran.returncode for ran in (branch, task, status, nobody)] == [4, 4, 4, 4]
+    assert "'nosuch'" in branch.stderr
+    assert "bring it back" in task.stderr and "bring it back" in status.stderr
+    assert "no execution here has the id ''" in nobody.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("agent-runner workspaces ", "restore"), ("agent-runner list --status fa", "failed")]
+)
+def test_groups_and_statuses_are_completed(terminal: Terminal, typed: str, offered: str) -> None:
+    """Regression: both completed nothing."""
+    env = {"_AGENT_RUNNER_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+
+    assert offered in terminal.run(**env).stdout
