@@ -61,11 +61,15 @@ _BODY = (
     rf"\{{(?:(?:{'|'.join(_SAID)}){_COMMA})*+{_key('content', _CONTENT)}{_listed(_SAID[-1])}"
     rf"(?:{_COMMA}{_key('usage', _USAGE)}{_listed(_SAID[-1])})?+\}}"
 )
-_AROUND = (_key("parent_tool_use_id", "null"), _plain_but("type", "subtype", "message", "error", "parent_tool_use_id"))
+_AROUND = (
+    _key("parent_tool_use_id", f"(?:null|{_NAME})"),
+    _plain_but("type", "subtype", "message", "error", "parent_tool_use_id"),
+)
 _LINE = rf'\{{"type"{_COLON}"assistant"{_listed(*_AROUND)}{_COMMA}{_key("message", _BODY)}{_listed(*_AROUND)}\}}'
 read = re.compile(_LINE.encode()).fullmatch
-"""Match an answer of the main agent that has one block.
+"""Match an answer that has one block.
 
-Groups, None for what is not there: the answer's id and model, `text` for a block of text, the id and the name of a
-tool call, tokens given, said, read from the cache and written to it, and written to it for an hour.
+Groups, None for what is not there: the call that started the answer's agent, where the message comes after it (the last
+group is the same, where the message comes before it); the answer's id and model, `text` for a block of text, the id and
+the name of a tool call, tokens given, said, read from the cache and written to it, and written to it for an hour.
 """

@@ -22,6 +22,7 @@ HEARTBEATS_OF_THE_SYSTEM = frozenset({b"api_retry", b"status", b"heartbeat", b"k
 RETRY_AFTER = re.compile(rb'\s+"retry-after": "(\d{1,7})",?\s*')
 """A header of an answer, as the CLI prints it where it was asked to print them."""
 RATE_LIMITED = 429
+PARENT = b'"parent_tool_use_id"'
 OPEN_TOOLS = 256
 """Of more tool calls without a result the oldest are forgotten."""
 LAST_TEXT = 2000
@@ -59,16 +60,20 @@ class ClaudeListener:
         if found is None:
             self._hear_other(line)
             return
+        first, answer, model, says, call, tool, given, output, read, written, hour, last = found.groups()
+        asker = (first or last or b"").decode()
+        if asker and line.count(PARENT) > 1:  # told twice, and not the same: the last one counts
+            self._hear_other(line)
+            return
         self._messages += 1
         self._has_begun = True
-        answer, model, says, call, tool, given, output, read, written, hour = found.groups()
-        if answer != self._answer or self._asker or not answer:
+        if answer != self._answer or asker != self._asker or not answer:
             tokens = int(given or 0), int(output or 0), int(read or 0), int(written or 0), int(hour or 0)
-            self._begin_answer(answer or b"", model or b"", "", weight(*tokens))
-        if says:
+            self._begin_answer(answer or b"", model or b"", asker, weight(*tokens))
+        if says and not asker:
             self._unread = line
         elif call:
-            self._open_call(call.decode(), tool.decode(), "")
+            self._open_call(call.decode(), tool.decode(), asker)
         if len(line) > ENVELOPE_BYTES:
             self._estimated_usd += (len(line) - ENVELOPE_BYTES) * TOKENS_PER_BYTE * claude_prices.OUTPUT * self._price
 

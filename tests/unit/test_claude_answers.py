@@ -161,7 +161,7 @@ def test_the_order_of_keys_and_strange_values_change_nothing(
     assert not differ(line, ANSWERS[2])
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 4])
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_usual_answers_are_read_at_one_stroke(number: int, separators: tuple[str, str]) -> None:
     line = json.dumps(json.loads(ANSWERS[number]), separators=separators).encode()
