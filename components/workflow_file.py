@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from components import text_file, workflow
+from components import branch_names, executor_names, text_file, workflow
 from components.agent import PRIORITY, NodeKind, OnFailure
 from components.errors import ConfigError, NotFound
 from components.settings import BY_NAME
 from components.workflow import Graph, Node
-from components.workflow_format import MODEL, MOST_ITEMS, NODE, SCHEMA, SYNONYMS, problems_of
-
-if TYPE_CHECKING:
-    import yaml
+from components.workflow_document import Document, Way
+from components.workflow_format import MODEL, MOST_ITEMS, NODE, SCHEMA, SYNONYMS, problems_of, unkeepable
 
 FILE_BYTES = 64 << 20
-Way = tuple[str | int, ...]
+ID_LETTERS = 200
+"""How much of an id that is none is still taken for one, to tell the mistakes of others."""
 Place = Callable[[Way], str]
 
 
@@ -38,7 +37,7 @@ def parsed(text: str, name: str) -> Graph:
     import yaml
 
     try:
-        document = _Document(text)
+        document = Document(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -58,25 +57,64 @@ def graph_of(
     """
     the_place = place or _no_place
     found = list(twice)
-    found += [f"{_named(data, way)}{the_place(way)}: {words}" for way, words in problems_of(data, SCHEMA)]
+
+    def tell(problems: Iterable[tuple[Way, str]]) -> list[Way]:
+        told = list(problems)
+        found.extend(f"{_named(data, way)}{the_place(way)}: {words}" for way, words in told)
+        return [way for way, _ in told]
+
+    if tell(unkeepable(data)):
+        workflow.require(name, found)
+    nodes = _checked(data, tell(problems_of(data, SCHEMA)), found, the_place)
+    if isinstance(data, dict):
+        if data.get("nodes") == [] and not may_be_empty:
+            found.append("it has no node; add one under `nodes`")
+        found += _problems_of_branch(data.get("branch"), the_place(("branch",)))
     workflow.require(name, found)
     assert isinstance(data, dict)
-    nodes = tuple(_node(one, data) for one in data["nodes"])
-    for number, node in enumerate(nodes):
-        found += [f"node {node.id!r}{the_place(('nodes', number))}: {words}" for words in _problems_of_node(node)]
-    if not nodes and not may_be_empty:
-        found.append("it has no node; add one under `nodes`")
-    found += workflow.mistakes(nodes, lambda number: the_place(("nodes", number)))
-    workflow.require(name, found)
     texts = {key: str(data.get(key, "")) for key in ("name", "description", "project", "branch")}
     return Graph(nodes=nodes, **texts)
+
+
+def _checked(data: object, wrong: Iterable[Way], found: list[str], place: Place) -> tuple[Node, ...]:
+    """Return the nodes, of those with a mistake what is right, and tell what is wrong beyond keys and types."""
+    if not isinstance(data, dict) or not isinstance(data.get("nodes"), list):
+        return ()
+    wrong_keys: dict[str | int, set[str | int]] = {}
+    for way in wrong:
+        part, place_in_it, key, *_ = (*way, "", "", "")
+        wrong_keys.setdefault(place_in_it if part == "nodes" else part, set()).add(key)
+    whole = {key: value for key, value in data.items() if key not in wrong_keys}
+    nodes = []
+    for number, one in enumerate(data["nodes"]):
+        bad = wrong_keys.get(number, set())
+        node = _rest_of_node(one, bad, number) if bad else _node(one, whole)
+        nodes.append(node)
+        problems = _problems_of_limits(node) if bad else _problems_of_node(node)
+        found += [f"node {node.id!r}{place(('nodes', number))}: {words}" for words in problems]
+    found += workflow.mistakes(nodes, lambda number: place(("nodes", number)))
+    return tuple(nodes)
+
+
+def _rest_of_node(one: object, wrong: Collection[str | int], number: int) -> Node:
+    """Return a node with mistakes by what others need to know of it: its id, its needs and its limits."""
+    given = one if isinstance(one, dict) else {}
+    known = given.get("id")
+    is_told = isinstance(known, str) and known.isprintable() and len(known) <= ID_LETTERS
+    parts = _plain({key: value for key, value in given.items() if isinstance(key, str) and key not in wrong})
+    return Node(
+        id=str(known) if is_told else f"number {number + 1}",
+        needs=tuple(dict.fromkeys(parts.get("needs", ()))),
+        limits=parts.get("limits", {}),
+    )
 
 
 def node_of(data: object, defaults: Mapping[str, Any] | None = None) -> Node:
     """Return one node that plain data describes. Raises ConfigError with every mistake."""
     name = str(data.get("id", "?"))[:80] if isinstance(data, dict) else "?"
-    found = [f"{'.'.join(map(str, way)) or 'node'}: {words}" for way, words in problems_of(data, NODE)]
-    workflow.require(f"node {name}", found)
+    for problems in (unkeepable(data), problems_of(data, NODE)):
+        found = [f"{_dotted(way) or 'node'}: {words}" for way, words in problems]
+        workflow.require(f"node {name}", found)
     assert isinstance(data, dict)
     node = _node(data, {"defaults": dict(defaults or {})})
     workflow.require(f"node {name}", _problems_of_node(node))
@@ -156,6 +194,14 @@ def _problems_of_limits(node: Node) -> Iterator[str]:
                 BY_NAME[name].kind.from_text(str(value))
             except ValueError as error:
                 yield f"limits.{name}: {error}"
+    executor = node.limits.get("executor")
+    if executor is not None and not executor_names.is_known(str(executor)):
+        yield f"limits.executor: {str(executor)[:80]!r} is not known; choose one of {', '.join(executor_names.known())}"
+
+
+def _problems_of_branch(branch: object, place: str) -> Iterator[str]:
+    if isinstance(branch, str) and branch and not branch_names.is_safe(branch):
+        yield f"branch{place}: {branch[:80]!r} is no name of a branch; write it with letters, digits and . _ / - only"
 
 
 def _no_place(way: Way) -> str:
@@ -166,69 +212,16 @@ def _no_place(way: Way) -> str:
 def _named(data: object, way: Way) -> str:
     """Return the way to a place for people: a node is named by its id."""
     if len(way) < 2 or way[0] != "nodes":
-        return ".".join(map(str, way)) or "workflow"
+        return _dotted(way) or "workflow"
     assert isinstance(data, dict)
+    if not isinstance(data["nodes"], list) or not isinstance(way[1], int):
+        return _dotted(way)
     one = data["nodes"][way[1]]
     given = one.get("id") if isinstance(one, dict) else None
-    inner = "".join(f", {part}" for part in way[2:])
-    return f"node {str(given)[:80]!r}{inner}" if given is not None else f"node number {int(way[1]) + 1}{inner}"
+    inner = "".join(f", {_dotted((part,))}" for part in way[2:])
+    return f"node {str(given)[:80]!r}{inner}" if given is not None else f"node number {way[1] + 1}{inner}"
 
 
-class _Document:
-    """A YAML document: its data, and where in the text each part of it is."""
-
-    def __init__(self, text: str) -> None:
-        import yaml
-
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # in C it is ten times as fast, where it is there
-        try:
-            if any(isinstance(event, yaml.AliasEvent) for event in _events(text)):
-                raise ValueError("it has an alias (*name), which is not taken here; write the value out")
-            self.root: yaml.Node | None = loader.get_single_node()
-            self.data = None if self.root is None else loader.construct_document(self.root)
-        finally:
-            loader.dispose()
-
-    def place(self, way: Way) -> str:
-        """Return the line of a place, or of the nearest one around it that is there."""
-        node = self.root
-        for part in way:
-            inner = _inner(node, part)
-            if inner is None:
-                break
-            node = inner
-        return "" if node is None else f" (line {node.start_mark.line + 1})"
-
-    def twice(self) -> Iterator[str]:
-        """Yield the keys that a table has more than once: YAML would take the last one."""
-        import yaml
-
-        rest = [self.root]
-        while rest:
-            node = rest.pop()
-            if isinstance(node, yaml.SequenceNode):
-                rest += node.value
-            elif isinstance(node, yaml.MappingNode):
-                seen: set[str] = set()
-                for key, value in node.value:
-                    if str(key.value) in seen:
-                        yield f"`{key.value}` (line {key.start_mark.line + 1}): it is given twice; take one out"
-                    seen.add(str(key.value))
-                    rest.append(value)
-
-
-def _events(text: str) -> Any:
-    import yaml
-
-    return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if "*" in text else ()
-
-
-def _inner(node: yaml.Node | None, part: str | int) -> yaml.Node | None:
-    import yaml
-
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-        found: yaml.Node = node.value[part]
-        return found
-    if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == part), None)
-    return None
+def _dotted(way: Way) -> str:
+    """Return a way as text that can be told: a key may have had half a character in it."""
+    return ".".join(map(str, way)).encode(errors="replace").decode()

@@ -7,6 +7,7 @@ so that what the schema takes and what the runner takes are one.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -26,7 +27,10 @@ MODEL = "model"
 TEXT_LETTERS = 200_000
 MOST_NODES = 100_000
 MOST_ITEMS = 10_000
-ID = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+MOST_DEPTH = 50
+"""How many lists and tables may be within each other."""
+ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)"
+"""Also where `$` is true before a line's end, as it is in Python, none comes after it."""
 
 
 def _words(kinds: Any, meaning: str) -> Schema:
@@ -34,7 +38,7 @@ def _words(kinds: Any, meaning: str) -> Schema:
 
 
 def _line(meaning: str, longest: int = 200) -> Schema:
-    return {"description": meaning, "type": "string", "pattern": r"^[^\x00-\x1f]*$", "maxLength": longest}
+    return {"description": meaning, "type": "string", "pattern": r"^[^\x00-\x1f]*$(?!\n)", "maxLength": longest}
 
 
 def _text(meaning: str) -> Schema:
@@ -137,6 +141,35 @@ def schema_text() -> str:
     return json.dumps(SCHEMA, indent=2) + "\n"
 
 
+def unkeepable(data: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield what a store or JSON cannot keep, wherever it is: half characters, numbers that are none, great depth."""
+    rest: list[tuple[tuple[Any, ...], Any]] = [((), [data])]
+    for way, value in rest:
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            place = (*way, key)[1:]
+            if isinstance(one, dict | list):
+                rest.append(((*way, key), one))
+                if len(way) > MOST_DEPTH:
+                    yield (
+                        place[: 3 if place[0] == "nodes" else 2],
+                        f"more than {MOST_DEPTH} lists and tables within each other; make it flatter",
+                    )
+                    return
+            elif isinstance(one, float) and not math.isfinite(one):
+                yield place, f"{one} is no number that can be kept; write another one"
+            if _is_half(one) or _is_half(key):
+                yield place, "it has half a character (a lone surrogate); write whole ones"
+
+
+def _is_half(text: object) -> bool:
+    if isinstance(text, str):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return True
+    return False
+
+
 def problems_of(value: object, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield what is wrong with a value by a schema: the way to the place, then the words."""
     if words := problem_of(value, schema):
@@ -193,6 +226,8 @@ def _problem_of_size(value: Any, schema: Schema) -> str:
             return f"{value[:80]!r} is not allowed; write {_pattern_words(schema['pattern'])}"
     if isinstance(value, list) and len(value) > schema.get("maxItems", len(value)):
         return f"it has {len(value):,} entries; {schema['maxItems']:,} are the most"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no number that can be kept; write another one"
     if isinstance(value, int | float) and not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         return f"{value} is out of bounds; write {schema['minimum']} to {schema['maximum']:,}"
     return ""

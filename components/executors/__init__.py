@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
+from components import executor_names
 from components.errors import ConfigError
 from components.model import AgentResult, ExitRecord
 from components.ports import Executor
 
-ENTRY_POINTS = "agent_runner.executors"
+ENTRY_POINTS = executor_names.ENTRY_POINTS
 SOCKET = ("name", "resumes_by", "command", "listener", "usage")
 """What `ports.Executor` asks for."""
 
@@ -22,14 +22,12 @@ def find(name: str, settings: Mapping[str, Any]) -> Executor:
     `settings` has every setting by its name. Raises ConfigError for a name that is not known, naming those that are,
     and for an executor of another package that cannot be made.
     """
-    built_in = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
-    if name in built_in:
+    if name in executor_names.BUILT_IN:
         return cast("Executor", import_module(f"components.executors.{name}").make(settings))
-    third_party = _third_party()
+    third_party = executor_names.others()
     if name in third_party:
         return _made_by(third_party[name], settings)
-    known = ", ".join(sorted({*built_in, *third_party}))
-    raise ConfigError(f"executor: {name!r} is not known; choose one of {known}")
+    raise ConfigError(f"executor: {name!r} is not known; choose one of {', '.join(executor_names.known())}")
 
 
 def heard(executor: Executor, lines: Iterable[bytes], exit_record: ExitRecord | None) -> AgentResult | None:
@@ -55,9 +53,3 @@ def _made_by(point: Any, settings: Mapping[str, Any]) -> Executor:
     if missing:
         raise ConfigError(f"{place} is no executor: it lacks {', '.join(missing)}; see docs/executors.md")
     return cast("Executor", executor)
-
-
-def _third_party() -> Mapping[str, Any]:
-    from importlib.metadata import entry_points
-
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}

@@ -37,7 +37,9 @@ Here = Annotated[Core, Depends(core_of)]
 @routes.post("/workflows", status_code=201, response_model=WorkflowShown)
 def create(core: Here, given: NewWorkflow, response: Response) -> dict[str, Any]:
     """Enter a workflow; it begins with `run`."""
-    data = {key: value for key, value in given.model_dump(mode="json").items() if value not in ("", {})}
+    plain = given.model_dump(mode="json", exclude={"nodes", "defaults"})  # these are read below, whatever is in them
+    data = {key: value for key, value in plain.items() if value != ""} | {"nodes": given.nodes}
+    data |= {"defaults": given.defaults} if given.defaults else {}
     graph = workflow_file.graph_of(data, given.name, may_be_empty=True)
     graph = replace(graph, project=str(core.project(given.project).path))
     made = workflow_entry.enter(AgentStore(core.store), graph, core.loaded.config, _config_file(core))

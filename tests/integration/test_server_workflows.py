@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,9 @@ subprocess.run(["git", "add", "-A"], check=True)
 subprocess.run(["git", "commit", "-qm", "Write it"], check=True)
 print("wrote", words[-1], "beside", *sorted(set(os.listdir(".")) - {".git", "README", words[-1]}))
 """
+
+DEEP: list[Any] = json.loads("[" * 600 + "]" * 600)
+JSON = {"Content-Type": "application/json"}
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -134,11 +139,35 @@ def test_an_agent_is_spawned_from_another_ones_work(api: httpx.Client) -> None:
         ([{"id": "a", "taks": "x"}], "did you mean task?"),
         ([{"id": "a", "task": "x", "limits": {"agent_command": "rm"}}], "agent_command: not known"),
         ([5], "nodes"),
+        ([{"id": "a", "task": "b\ud800"}], "node 'a', task: it has half a character"),
+        ([{"id": "a", "title": "b\ud800", "task": "x"}], "node 'a', title: it has half a character"),
+        ([{"id": "a", "task": "x", "over": [math.nan]}], "node 'a', over, 0: nan is no number"),
+        (
+            [{"id": "a", "task": "x", "limits": {"max_budget_usd": math.nan}}],
+            "limits, max_budget_usd: nan is no number",
+        ),
+        ([{"id": "a", "task": "x", "limits": {"executor": "nope"}}], "limits.executor: 'nope' is not known"),
+        ([{"id": "a", "task": "x", "over": DEEP}], "node 'a', over: more than 50 lists and tables"),
     ],
 )
 def test_a_graph_with_a_mistake_is_refused(api: httpx.Client, nodes: list[Any], said: str) -> None:
-    assert said in api.post("/api/workflows", json={"name": "bad", "nodes": nodes}).text
-    told(api.post("/api/workflows", json={"name": "bad", "nodes": nodes}), 400)
+    body = json.dumps({"name": "bad", "nodes": nodes})
+
+    assert said in told(api.post("/api/workflows", content=body, headers=JSON), 400)["error"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"limits": {"max_budget_usd": math.nan}}, "limits.max_budget_usd: nan is no number"),
+        ({"limits": {"executor": "nope"}}, "limits.executor: 'nope' is not known"),
+        ({"limits": {"max_turns": DEEP}}, "limits.max_turns: more than 50 lists and tables"),
+    ],
+)
+def test_an_agent_with_a_mistake_is_refused(api: httpx.Client, given: dict[str, Any], said: str) -> None:
+    body = json.dumps({"task": "x", **given})
+
+    assert said in told(api.post("/api/agents", content=body, headers=JSON), 400)["error"]
 
 
 def test_what_is_not_there_or_not_so_is_told(api: httpx.Client) -> None:

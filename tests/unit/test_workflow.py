@@ -93,6 +93,14 @@ def test_what_was_read_can_be_written_and_read_again() -> None:
         ("- {id: a, task: x, task: y}", "`task` (line 3): it is given twice"),
         ("- &a {id: a, task: x}\n- *a", "it has an alias"),
         ("- 5", "it is a number; write a table"),
+        ("- {id: a, task: x, limits: {max_budget_usd: .nan}}", "node 'a', limits, max_budget_usd (line 3): nan is no"),
+        ("- {id: a, task: x, limits: {max_turns: .inf}}", "node 'a', limits, max_turns (line 3): inf is no number"),
+        ("- {id: a, task: x, over: [.nan]}", "node 'a', over, 0 (line 3): nan is no number"),
+        ("- {id: a, task: x, limits: {executor: nope}}", "limits.executor: 'nope' is not known; choose one of claude,"),
+        (f"- {{id: a, task: x, over: {'[' * 900}{']' * 900}}}", "node 'a', over (line 3): more than 50 lists and"),
+        (f"- {{id: a, task: x, role: {'[' * 900}{']' * 900}}}", "node 'a', role (line 3): more than 50 lists and"),
+        ('- {id: "a\\n", task: x}', "'a\\n' is not allowed; write letters, digits"),
+        ('- {id: a, task: x, title: "b\\n"}', "'b\\n' is not allowed; write it without control characters"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place_and_what_to_write(nodes: str, words: str) -> None:
@@ -111,6 +119,8 @@ def test_a_mistake_is_named_with_its_place_and_what_to_write(nodes: str, words: 
         ("name: [", "calculator.yaml, line "),
         ("\t: {", "not YAML"),
         ("[" * 3000, "not YAML"),
+        ("name: x\nnodes: {a: {b: .nan}}", "nodes.a.b (line 2): nan is no number"),
+        ("name: x\nbranch: --output=x\nnodes: []", "branch (line 2): '--output=x' is no name of a branch"),
         ("name: !!python/object/apply:os.system [ls]\nnodes: []", "not YAML"),
     ],
 )
@@ -125,6 +135,38 @@ def test_all_mistakes_are_named_at_once() -> None:
 
     assert "has 3 mistakes" in said
     assert said.count("\n") == 3
+
+
+def test_mistakes_of_the_form_hide_none_of_the_graph() -> None:
+    """Regression: a misspelt key hid cycles, unknown nodes and ids given twice."""
+    said = refusal("""name: calculator
+brunch: main
+defaults: {role: nobody}
+nodes:
+  - {id: a, taks: x, needs: [b, z], limits: {max_turns: many}}
+  - {id: b, task: 5, needs: [a]}
+  - {id: c}
+  - {id: c, task: x, level: 7}
+  - {task: x, needs: [y]}
+""")
+
+    expected = ["brunch", "defaults", "'a', taks", "'b', task", "'c', level", "number 5 (", "'c' (line 7): `task`"]
+    expected += ["limits.max_turns", "2 nodes have this id", "needs 'z'", "needs 'y'", "cycle: a -> b -> a"]
+    assert [words for words in expected if words not in said] == []
+    assert "has 12 mistakes" in said
+
+
+@pytest.mark.parametrize("key", ["task", "title", "id", "\ud800"])
+def test_half_a_character_is_refused_with_its_place(key: str) -> None:
+    """Regression: a store refused it later, with an internal error."""
+    node = {"id": "a", "task": "x", key: "b\ud800"}
+    with pytest.raises(ConfigError) as refused:
+        workflow_file.graph_of({"name": "x", "nodes": [node]}, "x")
+    with pytest.raises(ConfigError, match="half a character"):
+        workflow_file.node_of(node)
+
+    assert f", {key.replace(chr(0xD800), '?')}: it has half a character" in str(refused.value)
+    str(refused.value).encode()
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -212,6 +254,7 @@ VALUES: list[Any] = [
         "continue",
         "opus",
         "x\ny",
+        "x\n",
         5,
         -5,
         0.5,
