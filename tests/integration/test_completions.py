@@ -565,6 +565,10 @@ QA = {
     "quoted at the beginning of a sentence": ("QA: PASSED is what I cannot say: nothing ran.", "no_verdict"),
     "announced": ("As the last line I shall write:\nQA: PASSED\nbut first I wait for the tests.", "no_verdict"),
     "a question": ("QA: PASSED?", "no_verdict"),
+}
+
+
+QA_FORMS = {
     "passed, after a sign": ("I ran the suite.\n\u2705 QA: PASSED", "succeeded"),
     "passed, with a reason": ("QA: PASSED - all 14 tests are green, no failures", "succeeded"),
     "passed, and taken back": ("QA: PASSED - but the build is broken", "no_verdict"),
@@ -579,18 +583,19 @@ QA = {
     "both, in JSON": ('{"verdict": "rejected", "verdict": "passed"}', "no_verdict"),
     "negated": ("QA: NOT PASSED", "no_verdict"),
 }
-
+"""More forms, as a queue of their own: a task that is given back is taken again after a while."""
 
 QA_STATUS = {"succeeded": "qa_done", "rejected": "created"}
 
 
 @pytest.mark.timeout(QUEUE_SECONDS)
-def test_qa_is_judged_by_its_verdict_alone(queue: Queue) -> None:
-    plays = {name: f"cli.end({words!r})\nreturn" for name, (words, _) in QA.items()}
+@pytest.mark.parametrize("said", [QA, QA_FORMS], ids=["usual", "other forms"])
+def test_qa_is_judged_by_its_verdict_alone(queue: Queue, said: Mapping[str, tuple[str, str]]) -> None:
+    plays = {name: f"cli.end({words!r})\nreturn" for name, (words, _) in said.items()}
 
     ends = queue(plays, role="qa", complexity="minor")
 
-    wanted = {name: (reason, QA_STATUS.get(reason, "dev_done")) for name, (_, reason) in QA.items()}
+    wanted = {name: (reason, QA_STATUS.get(reason, "dev_done")) for name, (_, reason) in said.items()}
     assert wrong(ends, wanted) == {}
     assert [name for name, end in ends.items() if end.reason == "rejected" and WHY not in end.notes] == []
 
