@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,10 @@ from components.run_directory import RunDirectory, RunState
 from components.starting_point import StartingPoint
 from components.tools import Tools
 from components.unproven import Unproven
+
+TRACE = "git-trace"
+CHANGES = re.compile(rb"cmd_name (?:add|am|apply|cherry-pick|commit|merge|mv|pull|rebase|revert|rm) ")
+"""What git notes of a command by which work comes about; an agent's program itself only asks it for things."""
 
 
 def of_work(held: Held, workspace: Workspace, tools: Tools) -> Beginning:
@@ -81,9 +86,24 @@ def _has_acted(held: Held, tools: Tools) -> bool:
     return not runs or any(_may_have_acted(run, tools) for run in runs)
 
 
+def traced(run: RunDirectory, workspace: Workspace) -> dict[str, str]:
+    """Return the environment that has every git which an agent starts in a main checkout note what it does."""
+    return {} if workspace.is_worktree else {"GIT_TRACE2": str(run.path / TRACE), "GIT_TRACE2_BRIEF": "1"}
+
+
+def _has_run_git(run: RunDirectory) -> bool:
+    """Did anything that a run has started have git add to the history, or to what will be?"""
+    with contextlib.suppress(OSError), (run.path / TRACE).open("rb") as lines:
+        return any(CHANGES.match(line) for line in lines)
+    return False
+
+
 def _may_have_acted(run: RunDirectory, tools: Tools) -> bool:
-    """May an agent have used tools? Of one that told no turns that is not known: its program may not tell."""
-    if (receipt.read(run).get("result") or {}).get("tool_calls"):
+    """May an agent have used tools? Of one that told no turns that is not known: its program may not tell.
+
+    What git has noted counts as well: a program's own hooks change files without a word.
+    """
+    if _has_run_git(run) or (receipt.read(run).get("result") or {}).get("tool_calls"):
         return True
     hearing = Hearing(run.out, tools.executor.listener())
     while hearing.look():

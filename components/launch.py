@@ -7,6 +7,7 @@ import secrets
 from dataclasses import replace
 
 from components import (
+    beginning,
     claiming,
     discovery,
     durable,
@@ -58,7 +59,8 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
             starting_point.note(run.path, workspace, tools.config.push_remote)
         durable.sync_directory(run.path)
         task_words = {"AGENT_RUNNER_TASK_ID": held.task.id, "AGENT_RUNNER_ATTEMPT": str(held.attempt)}
-        process.start(run, {**tools.environment, **command.env, **task_words}, locks)
+        traced = beginning.traced(run, workspace)
+        process.start(run, {**traced, **tools.environment, **command.env, **task_words}, locks)
     tools.ui.task_card(
         held.task,
         model=described.model,

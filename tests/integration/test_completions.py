@@ -54,9 +54,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PmServer]:
 PERSON = """
 import pathlib, subprocess
 cli.talk('I look at it.')
-def person(*words, name='Ann'):
+def person(*words, name='Ann', traced=False):
+    env = {key: value for key, value in os.environ.items() if traced or key != 'GIT_TRACE2'}
     who = ['-c', f'user.name={name}', '-c', f'user.email={name}@example.invalid'] if name else []
-    done = subprocess.run(['git', *who, *words], check=True, capture_output=True, text=True)
+    done = subprocess.run(['git', *who, *words], env=env, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 def put(file, text='a person has written this\\n'):
     pathlib.Path(file).write_text(text)
@@ -461,6 +462,10 @@ NEVER_ACTED = {
     ),
 }
 PICKED = {
+    "a commit by an agent that tells of no tool": (
+        "put('untold.txt')\nperson('add', 'untold.txt', name='', traced=True)\n"
+        "person('commit', '-qm', 'Untold', name='', traced=True)"
+    ),
     "another's commit, picked": "theirs()\ncli.git('cherry-pick', cli.branch('theirs'))",
     "another's patch, applied": (
         "theirs()\npatch = cli.git('format-patch', '-1', cli.branch('theirs'), '--stdout')\n"
