@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,12 +77,16 @@ def plan(home: Path, rule: Rule, reader: StoreReader | None, now: float | None =
     if rule.total_bytes is None:
         going, is_exact = remains.sized(may_go)
         return Plan(tuple(going), len(old_first) - len(going), protected, is_exact)
-    going = _by_size([remains.measured(one) for one in old_first], {one.short_id for one in may_go}, rule, now)
-    return Plan(tuple(going), len(old_first) - len(going), protected)
+    measured, is_exact = remains.sized(old_first)
+    going = _by_size(measured, {one.short_id for one in may_go}, rule, now)
+    return Plan(tuple(going), len(old_first) - len(going), protected, is_exact)
 
 
-def carry_out(home: Path, planned: Plan) -> list[Remains]:
-    """Delete what goes, and return what has gone, measured: what has come to life meanwhile stays."""
+def carry_out(home: Path, planned: Plan, tick: Callable[[], object] = int) -> list[Remains]:
+    """Delete what goes, and return what has gone, measured: what has come to life meanwhile stays.
+
+    `tick` is called for each directory that was deleted.
+    """
     removed = durable.make_directory(home / REMOVED)
     _delete(removed)
     gone = []
@@ -96,7 +100,7 @@ def carry_out(home: Path, planned: Plan) -> list[Remains]:
             for path in map(Path, one.paths):
                 if journal_format.CLAIM.fullmatch(path.name):
                     cancelling.forget(home, path.name)
-    _delete(removed)
+    _delete(removed, tick)
     return gone
 
 
@@ -204,7 +208,8 @@ def _forget_agent(home: Path, claim: str) -> None:
     (home / "spend" / f"{typed_task.agent_of(claim)}.json").unlink(missing_ok=True)
 
 
-def _delete(removed: Path) -> None:
+def _delete(removed: Path, tick: Callable[[], object] = int) -> None:
     """Delete what was moved aside; what an agent made undeletable stays there, and is tried again next time."""
     for path in removed.iterdir():
         shutil.rmtree(path, ignore_errors=True)
+        tick()

@@ -16,7 +16,7 @@ import click
 from components import pruning
 from components.cli import opened
 from components.cli.output import Line, show, show_all, span, table
-from components.config import load
+from components.config import Config, load
 from components.pruning import Plan, Rule
 from components.remains import Remains
 
@@ -75,12 +75,21 @@ def command(
         show_all(_lines(planned))
     if not (dry_run or is_sure or not planned.going) and not click.confirm("Delete them"):
         return 1
-    gone = [] if dry_run or not planned.going else pruning.carry_out(config.home, planned)
+    gone = [] if dry_run or not planned.going else _carried_out(config, planned, as_json=as_json)
     if as_json:
         show(json.dumps(_as_json(planned, gone), indent=2))
     elif gone:
         show(f"Deleted {_counted(len(gone))}, {size_words(sum(one.size for one in gone))}.", "green")
     return 0
+
+
+def _carried_out(config: Config, planned: Plan, *, as_json: bool) -> list[Remains]:
+    """Delete what goes, with a bar on a terminal: thousands of directories take their time."""
+    if as_json or not sys.stdout.isatty():
+        return pruning.carry_out(config.home, planned)
+    count = sum(len(one.paths) for one in planned.going)
+    with click.progressbar(length=count, label="Deleting") as bar:
+        return pruning.carry_out(config.home, planned, lambda: bar.update(1))
 
 
 def _lines(planned: Plan) -> Iterator[Line]:
