@@ -86,7 +86,8 @@ def _starts(one: Agent, parents: list[Agent]) -> list[str]:
 def _outputs(parents: list[Agent]) -> Iterator[tuple[str, str]]:
     """Yield the name of each parent with what it said last."""
     for parent in parents:
-        name = f"{parent.name} ({parent.role}), {parent.title!r}"
+        who = "a person's approval" if parent.kind is NodeKind.APPROVAL else parent.role
+        name = f"{parent.name} ({who}), {parent.title!r}"
         if parent.status is not AgentStatus.COMPLETED:
             yield name, f"It {parent.status}: {parent.error}"
         elif parent.result.strip():

@@ -21,7 +21,7 @@ SHOWN_FILES = 10
 
 
 def begin_at(config: Config, repository: Path, task: Task, starts: Sequence[str]) -> str:
-    """Have a task begin at commits of others, merged; each is `COMMIT@BRANCH`. Returns the commit.
+    """Have a task begin at commits of others, merged; each is `COMMIT@BRANCH`, or a branch twice. Returns the commit.
 
     What is not here is fetched by its branch from `push_remote`. Nothing is checked out: the merge is made of git's
     objects alone. Doing it again changes nothing. Raises MergeConflict with the files, and GitFailed.
@@ -30,9 +30,7 @@ def begin_at(config: Config, repository: Path, task: Task, starts: Sequence[str]
     if known:
         return known
     pairs = [start.partition("@")[::2] for start in starts]
-    for commit, branch in pairs:
-        _require(config, repository, commit, branch)
-    joined, *others = [commit for commit, _ in pairs]
+    joined, *others = [_found(config, repository, commit, branch) for commit, branch in pairs]
     for other in others:
         joined = _merged(repository, joined, other, task)
     with git_command.locked(git.git_directory(repository)) as lock:
@@ -40,27 +38,47 @@ def begin_at(config: Config, repository: Path, task: Task, starts: Sequence[str]
     return joined
 
 
-def _require(config: Config, repository: Path, commit: str, branch: str) -> None:
-    """See that a commit is here, or fetch it. Raises GitFailed."""
-    if _is_here(repository, commit):
-        return
+def _found(config: Config, repository: Path, commit: str, branch: str) -> str:
+    """Return a commit that is here, or was fetched now; of a branch its last one. Raises GitFailed."""
+    if known := _here(repository, commit):
+        return known
     remote = config.push_remote
     address = starting_point.address(repository, remote)
     if address and branch:
-        words = ("fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--")
+        _fetch(config, repository, address, branch)
+    is_branch = commit == branch
+    if known := _here(repository, f"refs/remotes/{remote}/{branch}" if is_branch else commit):
+        return known
+    if address:
+        where = f"neither in {repository} nor at its remote {remote!r}"
+    else:
+        where = f"not in {repository}, which has no remote {remote!r}"
+    if is_branch:
+        raise GitFailed(f"branch {branch!r} is {where}. Correct the name, or make the branch.")
+    raise GitFailed(
+        f"commit {commit[:12]} of branch {branch or '(none)'} is {where}."
+        " Where agents work on several machines, their repository needs a remote to push to."
+    )
+
+
+def _fetch(config: Config, repository: Path, address: str, branch: str) -> None:
+    """Fetch a branch from `push_remote`, if it is there. Raises GitFailed."""
+    remote = config.push_remote
+    words = ("fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--")
+    ref = f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}"
+    access = clones.access(config, repository, address)
+    try:
         with git_command.locked(git.git_directory(repository)) as lock:
-            ref = f"+refs/heads/{branch}:refs/remotes/{remote}/{branch}"
-            access = clones.access(config, repository, address)
             git_command.run(repository, *words, remote, ref, env=access, lock=lock)
-    if not _is_here(repository, commit):
-        raise GitFailed(
-            f"commit {commit[:12]} of branch {branch or '(none)'} is neither in {repository} nor at its remote"
-            f" {remote!r}. Where agents work on several machines, their repository needs a remote to push to."
-        )
+    except GitFailed as error:
+        if "couldn't find remote ref" not in str(error):
+            raise
 
 
-def _is_here(repository: Path, commit: str) -> bool:
-    return git_command.run(repository, "cat-file", "-e", f"{commit}^{{commit}}", accepted=(0, 1, 128)).exit_code == 0
+def _here(repository: Path, name: str) -> str:
+    """Return the commit of a name, "" where this repository has none."""
+    words = ("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
+    return git_command.answer(repository, *words, accepted=(0, 1, 128))
 
 
 def _merged(repository: Path, base: str, other: str, task: Task) -> str:

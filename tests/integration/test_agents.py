@@ -233,6 +233,9 @@ def test_a_person_approves_and_a_map_fans_out(desk: Desk) -> None:
     assert agents["last"]["result"] == "I wrote last.txt beside x.txt y.txt"
     assert [node for node in agents if node.startswith("each")] == ["each", "each[0]", "each[1]"]
     assert "classDef completed" in desk.say("workflow", "show", word, "--mermaid")
+    assert (
+        "Output of gate (a person's approval), 'Are these right?'\nGo on\n" in (desk.directory / "prompts").read_text()
+    )
 
 
 def test_a_spawned_child_waits_for_its_parent(desk: Desk) -> None:
@@ -292,6 +295,26 @@ def test_joining_fetches_what_another_machine_has_pushed(tmp_path: Path) -> None
     assert joining.begin_at(config, near, task, ["gone@gone"]) == commit
     with pytest.raises(GitFailed, match="needs a remote to push to"):
         joining.begin_at(config, near, Task("other", "x"), [f"{'0' * 40}@"])
+
+
+@pytest.mark.parametrize("has_remote", [True, False])
+def test_joining_begins_at_a_branch_that_only_the_remote_has_and_tells_of_one_that_is_nowhere(
+    tmp_path: Path, has_remote: bool
+) -> None:
+    """Regression: the branch was fetched and not found, and one that is nowhere was called a commit."""
+    far = make_repository(tmp_path / "far")
+    near = tmp_path / "near"
+    git(tmp_path, "clone", "-q", str(far), "near")
+    git(far, "branch", "late")
+    if not has_remote:
+        git(near, "remote", "remove", "origin")
+    config = load({"home": str(tmp_path / "home"), "repository": str(near)}, {}).config
+
+    where = "neither in .* nor at its remote 'origin'" if has_remote else "not in .*, which has no remote 'origin'"
+    with pytest.raises(GitFailed, match=f"^branch 'nowhere' is {where}. Correct the name, or make the branch."):
+        joining.begin_at(config, near, Task("a", "x"), ["nowhere@nowhere"])
+    if has_remote:
+        assert joining.begin_at(config, near, Task("b", "x"), ["late@late"]) == git(far, "rev-parse", "HEAD")
 
 
 def test_joining_names_the_files_that_conflict(tmp_path: Path) -> None:
