@@ -93,6 +93,7 @@ def _work(core: Core, one: AtWork) -> dict[str, Any]:
         "elapsed_seconds": at_work.seconds_since(one.started_at),
         "progress": one.estimate.fraction,
         "seconds_left": one.estimate.seconds_left,
+        "is_late": one.estimate.is_late,
         "cost_usd": one.cost_usd,
         "is_whole_cost": one.is_whole_cost,
         "pids": dict(one.run.pids) if one.run else {},

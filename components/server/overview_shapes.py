@@ -28,6 +28,7 @@ class Work(Told):
     elapsed_seconds: float
     progress: float | None = Field(description="Between 0 and 1, null while nobody can tell.")
     seconds_left: float | None
+    is_late: bool = Field(description="It takes longer than every one before it.")
     cost_usd: float = Field(description="So far; at least that much unless `is_whole_cost`.")
     is_whole_cost: bool
     pids: dict[str, int]

@@ -6,6 +6,7 @@ Pictures of it are kept in pytest's cache; the run says where.
 from __future__ import annotations
 
 import signal
+import socket
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,18 +85,32 @@ def texts(page: Any) -> list[str]:
     return [str(one) for one in page.locator(".log-lines .line .text").all_inner_texts()]
 
 
+def pulsing(page: Any) -> list[str]:
+    """Return the states whose marks pulse."""
+    moving = "one => getComputedStyle(one, '::before').animationName !== 'none'"
+    return list(page.evaluate(f"[...document.querySelectorAll('.badge')].filter({moving}).map(one => one.textContent)"))
+
+
 def counted(number: int) -> list[str]:
     return [f"line {one}" for one in range(1, number + 1)]
 
 
-def entered(server: Server, number: int, status: ExecutionStatus, title: str, days_ago: float = 0.5) -> None:
+def entered(
+    server: Server,
+    number: int,
+    status: ExecutionStatus,
+    title: str,
+    days_ago: float = 0.5,
+    project: str = "/srv/shop",
+    seconds: float = 90,
+) -> None:
     """Enter executions that have ended into the history."""
     store = Store(f"sqlite:///{server.home / 'store.db'}")
     for at in range(number):
         end = datetime.now(UTC) - timedelta(days=days_ago, seconds=at)
-        begun, ended = ((end - timedelta(seconds=back)).isoformat(timespec="milliseconds") for back in (90, 0))
+        begun, ended = ((end - timedelta(seconds=back)).isoformat(timespec="milliseconds") for back in (seconds, 0))
         one = Execution(
-            uuid.uuid4().hex, Door.RUN, "/srv/shop", f"{title}{at}", f"{title} {at}", role="qa", created_at=begun
+            uuid.uuid4().hex, Door.RUN, project, f"{title}{at}", f"{title} {at}", role="qa", created_at=begun
         )
         store.add(one)
         store.move(one.id, ExecutionStatus.PENDING, ExecutionStatus.PREPARING)
@@ -104,6 +119,12 @@ def entered(server: Server, number: int, status: ExecutionStatus, title: str, da
         store.move(one.id, ExecutionStatus.RUNNING, ExecutionStatus.FINISHING)
         store.move(one.id, ExecutionStatus.FINISHING, status, completed_at=ended, reason=str(status))
     store.close()
+
+
+def asked(server: Server, path: str) -> Any:
+    """Return what the service answers."""
+    with server.client() as client:
+        return client.get(path).json()
 
 
 def test_a_task_is_started_watched_stopped_and_its_diff_is_seen(
@@ -115,6 +136,8 @@ def test_a_task_is_started_watched_stopped_and_its_diff_is_seen(
     start_task(page, "Add a <b>line</b>", Description="Write it into README.")
 
     expect(page.locator(".line .text").first).to_have_text("red <b>bold</b>")
+    expect(page.locator(".timeline .badge").last).to_have_text("running")
+    assert pulsing(page) == ["running", "running"], "in the head, and the last of the timeline"
     expect(page.locator(".line b")).to_have_count(0)
     (server.directory / "gate").touch()
     expect(page.get_by_text("the second line")).to_be_visible()
@@ -130,6 +153,14 @@ def test_a_task_is_started_watched_stopped_and_its_diff_is_seen(
     expect(page.locator(".file .path")).to_have_text(["README", "new.py"])
     assert server.token() not in page.url
     assert page.evaluate("JSON.stringify([Object.values(localStorage), document.cookie])") == '[[],""]'
+    assert pulsing(page) == []
+    expect(page.locator(".facts-list")).to_contain_text("Started bythe service")
+    expect(page.locator(".facts-list")).to_contain_text(f"Machine{socket.gethostname()}")
+    page.get_by_role("tab", name="Checks").click()
+    expect(page.get_by_role("heading", name="Not committed by the agent")).to_be_visible()
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_after_a_reload_in_the_middle_no_line_is_missing_or_doubled(server: Server, open_page: Open) -> None:
@@ -181,6 +212,60 @@ def test_a_wrong_token_is_told_and_one_that_may_only_read_changes_nothing(server
     page.keyboard.press("Enter")
     expect(page.locator("#token-problem")).to_contain_text("Copy it again")
     assert "wrong" not in page.url
+
+
+def test_before_there_is_a_token_nothing_is_asked_that_needs_one(server: Server, browser: Any) -> None:
+    page = browser.new_page()
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+
+    page.goto(server.url)
+    expect(page.get_by_label("Token")).to_be_focused()
+    expect(page.locator("#token-help")).to_contain_text("HEADLESS_PM_HOME")
+    page.get_by_label("Token").fill(server.token())
+    page.keyboard.press("Enter")
+    settled(page)
+
+    assert refused == []
+    page.close()
+
+
+def test_without_tokens_nobody_is_asked_for_one(tmp_path: Path, browser: Any) -> None:
+    with serving(tmp_path, "--no-token") as open_to_all:
+        page = browser.new_page()
+        page.goto(open_to_all.url)
+        settled(page)
+        expect(page.get_by_text("The queue is empty")).to_be_visible()
+        page.close()
+
+
+def test_an_address_that_leads_nowhere_is_told(open_page: Open) -> None:
+    page = open_page("executions/zzzz")
+    expect(page.get_by_text("There is no such page")).to_be_visible()
+
+    page.evaluate("location.hash = '#/nowhere'")
+    expect(page.get_by_role("heading", level=1)).to_have_text("No such page")
+    page.get_by_role("link", name="Go to the overview").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+def test_a_wrong_field_of_a_new_task_is_told_at_that_field(server: Server, open_page: Open) -> None:
+    page = open_page(size="phone")
+    page.locator("#new-task").click()
+    page.get_by_label("Title").fill("Write it down")
+    page.get_by_label("Documentation").fill("/etc/passwd")
+    page.get_by_label("Model").fill("sonnet")
+    tops = {page.get_by_role("button", name=name).bounding_box()["y"] for name in ("Cancel", "Start now")}
+    assert len(tops) == 1, "the buttons stand in one row, also on a phone"
+    page.get_by_role("button", name="Add to board").click()
+
+    expect(page.locator("#docs_path-problem")).to_contain_text("Documentation: not a path within the repository")
+    expect(page.get_by_label("Documentation")).to_be_focused()
+    expect(page.locator("#task-problem")).to_be_empty()
+    page.get_by_label("Documentation").fill("docs/it.md")
+    page.get_by_role("button", name="Add to board").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tasks")
+    assert asked(server, "/api/tasks")["tasks"][0]["model"] == "sonnet"
 
 
 def test_all_of_it_can_be_done_with_the_keyboard(server: Server, open_page: Open) -> None:
@@ -332,6 +417,26 @@ def test_a_workspace_with_unsaved_work_is_removed_only_with_a_snapshot(server: S
 
     expect(page.get_by_text("No workspaces")).to_be_visible()
     expect(page.locator("#notices")).to_contain_text("is in refs/")
+
+
+def test_the_rate_of_success_is_of_what_succeeded_or_failed(server: Server, open_page: Open) -> None:
+    for number, status in ((3, ExecutionStatus.SUCCEEDED), (1, ExecutionStatus.FAILED), (6, ExecutionStatus.CANCELLED)):
+        entered(server, number, status, status, days_ago=0.01)
+    page = open_page()
+
+    expect(page.locator(".key", has_text="Succeeded")).to_contain_text("75%3 of 4 that succeeded or failed, in 7 days")
+
+
+def test_what_takes_longer_than_all_before_it_is_not_given_a_time_left(server: Server, open_page: Open) -> None:
+    server.play(EDITING)
+    page = open_page()
+    start_task(page, "Without end")
+    row = asked(server, "/api/agent-runtime/executions")["executions"][0]
+    entered(server, 3, ExecutionStatus.SUCCEEDED, "Quick", project=row["repository"], seconds=0.5)
+    page.get_by_role("link", name="Overview").click()
+
+    expect(page.locator(".card")).to_contain_text("longer than usual")
+    expect(page.locator(".card .progress")).to_have_count(0)
 
 
 def test_an_empty_service_says_how_to_begin(open_page: Open) -> None:

@@ -57,6 +57,13 @@ export const get = (path) => call("GET", path);
 export const post = (path, body) => call("POST", path, body);
 export const remove = (path) => call("DELETE", path);
 
+/** Is there no token yet where one is needed? The service says on an open address what can be done without one. */
+export const isTokenMissing = async () => {
+  if (token()) return false;
+  const answer = await fetch("/health", { method: "HEAD", cache: "no-store" }).catch(() => null);
+  return Boolean(answer?.ok) && !answer.headers.get(RIGHT);
+};
+
 /** An address with a query; what is empty is left out, lists are repeated. */
 export const address = (path, query) => {
   const given = new URLSearchParams();

@@ -1,8 +1,8 @@
 // Begins: signs in, shows the page of the address, keeps it true.
 
-import { get, keepToken, signals, token } from "/static/api.js";
+import { get, isTokenMissing, keepToken, signals, token } from "/static/api.js";
 import { costsPage } from "/static/costs_page.js";
-import { announce, button, h } from "/static/dom.js";
+import { announce, button, empty, h, prose } from "/static/dom.js";
 import { executionPage } from "/static/execution_page.js";
 import { historyPage } from "/static/history_page.js";
 import { followNews, stopNews } from "/static/live.js";
@@ -25,6 +25,13 @@ const PAGES = [
   [/^\/costs$/, "Costs", costsPage],
   [/^\/workspaces$/, "Workspaces", workspacesPage],
 ];
+
+/** Stands where an address leads nowhere. */
+const noPage = (place) => {
+  place.append(h("div", { class: "panel" }, empty("There is no such page", "The address may be cut short or mistyped.", h("a", { href: "#/" }, "Go to the overview"))));
+  return { refresh: async () => {}, close: () => {} };
+};
+
 const AFTER_NEWS = 300;
 const AT_MOST_EVERY = 1500;
 const OFTEN = 5000;
@@ -46,9 +53,9 @@ const title = (text) => {
 
 const show = (isFirst) => {
   const [path, query] = location.hash.replace(/^#/, "").split("?");
-  const [match, name, make, above] = PAGES.map(([pattern, ...rest]) => [pattern.exec(path), ...rest]).find(([found]) => found) || [[], "Overview", overviewPage];
+  const [match, name, make, above] = PAGES.map(([pattern, ...rest]) => [pattern.exec(path), ...rest]).find(([found]) => found) || [[], "No such page", noPage];
   page?.close();
-  const next = h("div", { class: `page ${name.toLowerCase()}-page`, "aria-busy": "true" });
+  const next = h("div", { class: `page ${name.toLowerCase().replaceAll(" ", "-")}-page`, "aria-busy": "true" });
   body.replaceWith(next);
   body = next;
   shown += 1;
@@ -84,8 +91,9 @@ const refresh = async () => {
 };
 
 const told = (text) => {
-  if (trouble.firstChild.textContent !== text && text) announce(text);
-  trouble.firstChild.textContent = text;
+  if (trouble.dataset.text !== text && text) announce(text);
+  trouble.dataset.text = text;
+  trouble.firstChild.replaceChildren(...prose(text));
   trouble.hidden = !text;
 };
 
@@ -105,6 +113,10 @@ const connected = (state) => {
 };
 
 const begin = async () => {
+  if (await isTokenMissing()) {
+    signIn(enter);
+    return;
+  }
   try {
     await get("/api/projects");
   } catch (problem) {
@@ -123,7 +135,7 @@ main.append(heading, trouble, body);
 document.getElementById("new-task").addEventListener("click", doing(newTask));
 document.getElementById("theme").addEventListener("click", () => announce(`${window.switchTheme()} colours`));
 document.getElementById("sign-out").addEventListener("click", () => { keepToken(""); location.reload(); });
-addEventListener("hashchange", () => show());
+addEventListener("hashchange", () => { if (page) show(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && page) plan(0); });
 signals.addEventListener("news", () => { if (page) plan(Math.max(AFTER_NEWS, (page.pace || AT_MOST_EVERY) - (Date.now() - last))); });
 signals.addEventListener("connection", (event) => connected(event.detail));

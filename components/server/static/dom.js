@@ -56,11 +56,14 @@ export const put = (place, ...children) => {
   if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 };
 
+/** A text in which what stands between backticks is code. */
+export const prose = (text) => String(text || "").split(/`([^`\n]+)`/).map((part, at) => (at % 2 ? h("code", {}, part) : part)).filter(Boolean);
+
 /** What stands where there is nothing yet: what would be here, and how it comes to be. */
 export const empty = (title, text, ...actions) =>
-  h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), h("p", {}, text), actions.length ? h("p", { class: "row" }, actions) : "");
+  h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), h("p", {}, prose(text)), actions.length ? h("p", { class: "row" }, actions) : "");
 
 /** Say something to screen readers, once and without hurry. */
 export const announce = (text) => {
-  document.getElementById("announcer").textContent = text;
+  document.getElementById("announcer").textContent = text.replaceAll("`", "");
 };

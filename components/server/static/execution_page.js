@@ -1,13 +1,15 @@
 // One execution: what it says, what it changed, what proves it, what it took.
 
 import { get } from "/static/api.js";
-import { button, h } from "/static/dom.js";
-import { compact, count, duration, exact, money, words } from "/static/format.js";
+import { button, h, prose } from "/static/dom.js";
+import { compact, count, duration, exact, money, tone, words } from "/static/format.js";
 import { Log } from "/static/log_view.js";
 import { badge, doing, elapsed, executionLink, moment, redraw, section } from "/static/parts.js";
 import { changes, checks } from "/static/proof_view.js";
 import { tabs } from "/static/tabs.js";
 import { restartExecution, stopExecution } from "/static/task_actions.js";
+
+const STARTED_BY = { run: "a daemon", task: "the terminal", serve: "the service", workflow: "a workflow", worker: "a worker" };
 
 /** The agent of the store whose attempt an execution is, where it belongs to a workflow; the task is named after it. */
 const nodeOf = async (one) => {
@@ -22,14 +24,14 @@ const nodeLink = ({ name, workflow }) =>
 const head = (one, refresh) => {
   const act = (text, work, sign, kind = "") => button(text, doing(work), { kind, sign, "data-key": text });
   const actions = one.is_over || one.status === "interrupted"
-    ? [one.session_id && act("Go on", () => restartExecution(one, true), "play"), act("Do it again", () => restartExecution(one, false), "again")]
+    ? [one.session_id && act("Resume", () => restartExecution(one, true), "play"), act("Do it again", () => restartExecution(one, false), "again")]
     : [act("Stop", () => stopExecution(one).then(refresh), "stop", "danger")];
   return [
     h("div", { class: "execution-head" },
       h("div", {},
         h("p", { class: "facts" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)), one.node && nodeLink(one.node))),
       h("div", { class: "row" }, actions)),
-    one.error && h("div", { class: "notice bad" }, h("p", {}, one.error)),
+    one.error && h("div", { class: "notice bad" }, h("p", {}, prose(one.error))),
     one.summary && h("p", { class: "prose summary" }, one.summary),
   ];
 };
@@ -45,7 +47,7 @@ const facts = (one) => {
     ["Tokens", tokens.input + tokens.output > 0 && h("span", { title: `${count(tokens.cache_read)} read from and ${count(tokens.cache_write)} written to the cache` }, `${compact(tokens.input)} in, ${compact(tokens.output)} out`)],
     ["Tool calls", one.tool_calls > 0 && count(one.tool_calls)], ["Turns", one.turns > 0 && count(one.turns)],
     ["Branch", one.branch && h("code", {}, one.branch)], ["Workspace", one.workspace && h("code", {}, one.workspace)],
-    ["Machine", one.host], ["Door", one.door],
+    ["Machine", one.host_name], ["Started by", STARTED_BY[one.door]],
   ];
   return h("dl", { class: "facts-list" }, rows.filter(([, value]) => value).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 };
@@ -56,9 +58,10 @@ const timeline = ({ moves, attempts, isOver }) =>
     const next = moves[at + 1];
     const end = attempts.find((one) => one.attempt === move.attempt && one.reason);
     const isNew = at > 0 && move.attempt !== moves[at - 1].attempt;
+    const isPast = isOver || Boolean(next);
     return h("li", {},
       isNew && h("p", { class: "muted" }, `Attempt ${move.attempt}`),
-      h("div", {}, badge(move.after), h("span", { class: "muted figure" }, next ? duration((Date.parse(next.at) - Date.parse(move.at)) / 1000) : isOver ? "" : elapsed(move.at))),
+      h("div", {}, badge(move.after, `${tone(move.after)} ${isPast ? "past" : ""}`), h("span", { class: "muted figure" }, next ? duration((Date.parse(next.at) - Date.parse(move.at)) / 1000) : isOver ? "" : elapsed(move.at))),
       h("p", { class: "muted" }, h("time", { datetime: move.at }, exact(move.at)), next?.attempt > move.attempt && end ? ` · ended: ${words(end.reason)}` : ""));
   }));
 

@@ -33,8 +33,9 @@ export const outcomeChart = (rows, number) => {
   const labels = daysBack(number);
   const counts = byDay(rows, "count");
   const series = OUTCOMES.map((one) => ({ ...one, values: labels.map((label) => counts(label, one.name)) }));
-  const [good, all] = [sum(series[0].values), sum(series.flatMap((one) => one.values))];
-  return chart({ title: "Outcomes per day", note: all ? `${count(good)} of ${count(all)} succeeded` : "", labels, series, format: count, scale: whole });
+  const [good, bad, cancelled] = series.map((one) => sum(one.values));
+  const note = [good + bad && `${count(good)} of ${count(good + bad)} succeeded`, cancelled && `${count(cancelled)} cancelled`].filter(Boolean).join(", ");
+  return chart({ title: "Outcomes per day", note, labels, series, format: count, scale: whole });
 };
 
 export const durationChart = (executions) => {

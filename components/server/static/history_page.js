@@ -5,8 +5,8 @@ import { button, empty, h } from "/static/dom.js";
 import { count, duration, money, words } from "/static/format.js";
 import { badge, doing, elapsed, executionLink, moment, redraw, table } from "/static/parts.js";
 
-const STATES = ["running", "succeeded", "failed", "cancelled", "interrupted"];
-const GROUPS = { running: ["pending", "preparing", "running", "waiting", "finishing"] };
+const STATES = ["pending", "running", "succeeded", "failed", "cancelled", "interrupted"];
+const GROUPS = { running: ["preparing", "running", "waiting", "finishing"] };
 const ROLES = ["backend_dev", "frontend_dev", "qa", "architect", "pm"];
 const AGES = [["", "all time"], ["1", "last 24 hours"], ["7", "last 7 days"], ["30", "last 30 days"]];
 const PAGE = 50;

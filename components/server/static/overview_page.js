@@ -1,7 +1,7 @@
 // What goes on now: who is at work, what waits, whether all is well.
 
 import { get } from "/static/api.js";
-import { button, empty, h, wide } from "/static/dom.js";
+import { button, empty, h, prose, wide } from "/static/dom.js";
 import { count, day, duration, last, many, money, percent, words } from "/static/format.js";
 import { costChart, outcomeChart } from "/static/history_charts.js";
 import { Log } from "/static/log_view.js";
@@ -18,13 +18,14 @@ const figure = (name, value, note, href) =>
 
 const keys = ({ now, days }) => {
   const finished = days.filter((one) => one.day > day(7));
-  const total = (status) => finished.filter((one) => !status || one.status === status).reduce((sum, one) => sum + one.count, 0);
+  const total = (status) => finished.filter((one) => one.status === status).reduce((sum, one) => sum + one.count, 0);
+  const [good, judged] = [total("succeeded"), total("succeeded") + total("failed")];
   return h("div", { class: "keys" },
-    figure("At work", count(now.at_work.length), many(now.agents.filter((one) => one.runner.alive).length, "runner"), "#/history?status=running"),
+    figure("At work", count(now.at_work.length), many(now.agents.filter((one) => one.runner.alive).length, "runner"), "#/history?status=pending&status=running"),
     figure("In the queue", count(now.board.todo), "to do", "#/tasks"),
     figure("To review", count(now.board.review), "finished by agents", "#/tasks"),
     figure("Cost today", money(now.cost_today_usd), "UTC day", "#/costs"),
-    figure("Succeeded", total() ? percent(total("succeeded") / total()) : "–", `of ${many(total(), "execution")} in 7 days`, "#/history"));
+    figure("Succeeded", judged ? percent(good / judged) : "–", judged ? `${count(good)} of ${count(judged)} that succeeded or failed, in 7 days` : "none succeeded or failed in 7 days", "#/history?status=succeeded&status=failed&age=7"));
 };
 
 /** One execution at work, with the end of its output; it is changed in place, so that its log stays. */
@@ -35,13 +36,20 @@ class Card {
     this.element = h("li", { class: "card" }, this.head, this.log?.element);
   }
 
+  /** Is the time over at which it was first said to end? What is said later is for those that took longer. */
+  isLate(one) {
+    if (one.seconds_left > 0) this.due ??= Date.now() + 1000 * one.seconds_left;
+    return one.is_late || Date.now() > this.due;
+  }
+
   update(one) {
-    redraw(this.head, { ...one, elapsed_seconds: 0 }, () => [
+    const isLate = this.isLate(one);
+    redraw(this.head, { ...one, elapsed_seconds: 0, isLate }, () => [
       h("div", { class: "card-title" }, executionLink(one.id, one.title, { "data-key": one.id }), badge(one.stage)),
       h("p", { class: "facts" }, [one.project, words(one.role), one.agent_id, one.model, one.attempt > 1 && `attempt ${one.attempt}`].filter(Boolean).map((text) => h("span", {}, text))),
-      h("p", { class: "facts" }, elapsed(one.started_at), h("span", {}, `${one.is_whole_cost ? "" : "≥ "}${money(one.cost_usd)}`), one.seconds_left > 0 && h("span", {}, `about ${duration(one.seconds_left)} left`)),
-      one.progress !== null && wide(h("div", { class: "progress", role: "progressbar", "aria-label": `Estimated progress of ${one.title}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(one.progress * 100) }, h("span")), one.progress),
-      one.remark && h("p", { class: "note" }, one.remark),
+      h("p", { class: "facts" }, elapsed(one.started_at), h("span", {}, `${one.is_whole_cost ? "" : "≥ "}${money(one.cost_usd)}`), isLate ? h("span", {}, "longer than usual") : one.seconds_left > 0 && h("span", {}, `about ${duration(one.seconds_left)} left`)),
+      one.progress !== null && !isLate && wide(h("div", { class: "progress", role: "progressbar", "aria-label": `Estimated progress of ${one.title}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(one.progress * 100) }, h("span")), one.progress),
+      one.remark && h("p", { class: "note" }, prose(one.remark)),
     ]);
   }
 
@@ -81,7 +89,7 @@ const queue = (tasks, refresh) => {
 const health = ({ now, ready }) => {
   const troubles = [
     ...Object.entries(ready.checks || {}).filter(([, said]) => said !== "ok").map(([name, said]) => `The ${name} is not usable: ${said}. Look at the log of the service.`),
-    ...now.strays.map((one) => `An agent lives that no journal knows, in ${last(one.path)}. agent-runner status names its process; it ends by itself when its leash is over.`),
+    ...now.strays.map((one) => `An agent lives that no journal knows, in ${last(one.path)}. \`agent-runner status\` names its process; it ends by itself when its leash is over.`),
     ...now.dead_letters.map((one) => `A report was refused by the server and is kept in ${one.path}.`),
     ...now.unreadable.map((one) => `${one.path} cannot be read: ${one.why}.`),
     ...(now.set_aside.length ? [`${many(now.set_aside.length, "damaged state file")} set aside, the newest ${now.set_aside.at(-1)}.`] : []),
@@ -89,7 +97,7 @@ const health = ({ now, ready }) => {
   const checks = Object.entries(ready.checks || {}).map(([name, said]) => h("li", {}, badge(said === "ok" ? "ok" : "error"), ` ${name}`));
   return [
     h("ul", { class: "checks" }, checks, h("li", {}, h("span", { class: "muted" }, `version ${now.version}`))),
-    troubles.length ? h("ul", { class: "troubles" }, troubles.map((text) => h("li", {}, text))) : h("p", { class: "muted" }, "Nothing needs attention: no stray agents, no refused reports, no damaged state."),
+    troubles.length ? h("ul", { class: "troubles" }, troubles.map((text) => h("li", {}, prose(text)))) : h("p", { class: "muted" }, "Nothing needs attention: no stray agents, no refused reports, no damaged state."),
   ];
 };
 

@@ -1,7 +1,7 @@
 // The pieces that several pages are made of.
 
 import { mayChange } from "/static/api.js";
-import { announce, button, h, put } from "/static/dom.js";
+import { announce, button, h, prose, put } from "/static/dom.js";
 import { ago, duration, exact, since, tone, words } from "/static/format.js";
 
 /** A state: a mark in its colour, and the word. */
@@ -47,7 +47,7 @@ export const redraw = (place, data, draw) => {
 /** Tell how something went: below the header for those who see, once for those who hear. */
 export const notice = (text, kind = "good") => {
   const place = document.getElementById("notices");
-  const one = h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", {}, text), button("Dismiss", () => one.remove(), { kind: "small quiet" }));
+  const one = h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", {}, prose(text)), button("Dismiss", () => one.remove(), { kind: "small quiet" }));
   place.replaceChildren(one);
   if (kind !== "bad") {
     announce(text);

@@ -18,7 +18,7 @@ const check = (one) =>
     one.why && h("p", { class: "muted" }, one.why),
     one.last_lines?.length > 0 && h("details", { open: one.exit_code !== 0 }, h("summary", {}, "Last lines"), h("pre", { class: "last-lines", tabindex: "0", "aria-label": `Last lines of ${one.name}` }, one.last_lines.join("\n"))));
 
-const list = (title, items) => items.length > 0 && [h("h3", {}, title), h("ul", { class: "plain" }, items.map((one) => h("li", {}, one)))];
+const list = (title, items) => items.length > 0 && [h("h2", {}, title), h("ul", { class: "plain" }, items.map((one) => h("li", {}, one)))];
 
 /** Checks, commits, and what became of them. */
 export const checks = ({ receipt, isOver }) => {
@@ -26,7 +26,7 @@ export const checks = ({ receipt, isOver }) => {
   const commits = receipt.evidence?.commits || [];
   const published = receipt.published || {};
   const parts = [
-    run.length > 0 && [h("h3", {}, `Checks: ${run.filter((one) => one.exit_code === 0).length} of ${run.length} passed`), h("ul", { class: "plain checks-run" }, run.map(check))],
+    run.length > 0 && [h("h2", {}, `Checks: ${run.filter((one) => one.exit_code === 0).length} of ${run.length} passed`), h("ul", { class: "plain checks-run" }, run.map(check))],
     list("Not run", receipt.checks?.not_run || []),
     list(many(commits.length, "commit"), commits.map((one) => [h("code", {}, one.id.slice(0, 8)), ` ${one.subject}`])),
     list("Not committed by the agent", receipt.evidence?.leftovers || []),

@@ -12,7 +12,7 @@ export const signIn = (done) => {
   const field = h("input", { id: "token", name: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true, "aria-describedby": "token-help token-problem" });
   const problem = h("p", { id: "token-problem", class: "problem", role: "alert" });
   const form = h("form", { class: "form", method: "dialog" },
-    h("p", { id: "token-help" }, "The service asks for its token. It was shown when the service was first started, and is kept in ", h("code", {}, "~/.headless-pm/serve.token"), ". It stays in this tab and is forgotten with it."),
+    h("p", { id: "token-help" }, "The service asks for its token. It was shown when the service was first started, and is in the file ", h("code", {}, "serve.token"), " in the runner's home (", h("code", {}, "~/.headless-pm"), " unless ", h("code", {}, "HEADLESS_PM_HOME"), " says otherwise). It stays in this tab and is forgotten with it."),
     h("div", { class: "field" }, h("label", { for: "token" }, "Token"), field),
     problem,
     h("div", { class: "row end" }, button("Sign in", null, { kind: "primary", type: "submit" })));

@@ -21,9 +21,9 @@ export const reopenTask = async (task) => {
 };
 
 export const deleteTask = async (task) => {
-  if (!(await confirmed("Take this task off the board?", `“${task.title}” goes from the board. Its executions stay in the history, its changes in the repository.`, "Take it off"))) return;
+  if (!(await confirmed("Remove this task?", `“${task.title}” goes from the board. Its executions stay in the history, its changes in the repository.`, "Remove it"))) return;
   await remove(`/api/tasks/${task.id}`);
-  notice("The task is off the board.");
+  notice("The task is removed.");
 };
 
 export const stopExecution = async (one) => {

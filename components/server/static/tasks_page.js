@@ -10,15 +10,15 @@ import { deleteTask, reopenTask, runTask, stopTask } from "/static/task_actions.
 const COLUMNS = [
   ["todo", "To do", "Tasks wait here until they are started, and come back when they fail or are stopped."],
   ["running", "Running", "Start a task, and its agent appears here."],
-  ["review", "To review", "What agents have finished waits here: look at the change, merge it, take the task off."],
+  ["review", "To review", "What agents have finished waits here: look at the change, merge it, remove the task."],
 ];
 
 const actions = (task, refresh) => {
   const act = (text, work, sign, kind = "") => button(text, doing(() => work(task).then(refresh)), { kind: `small ${kind}`, sign, "data-key": `${text}-${task.id}`, "aria-label": `${text}: ${task.title}` });
   return {
-    todo: () => [act("Start", runTask, "play"), act("Take off", deleteTask, "gone", "quiet")],
+    todo: () => [act("Start", runTask, "play"), act("Remove", deleteTask, "gone", "quiet")],
     running: () => [act("Stop", stopTask, "stop", "danger")],
-    review: () => [act("Do it again", reopenTask, "again"), act("Take off", deleteTask, "gone", "quiet")],
+    review: () => [act("Do it again", reopenTask, "again"), act("Remove", deleteTask, "gone", "quiet")],
   }[task.status]();
 };
 

@@ -44,12 +44,12 @@ const head = ({ one, counts, isAlone }, refresh) => {
         bar(counts)),
       h("div", { class: "row" },
         one.status === "pending" && can("Run", runWorkflow, "play", "primary"),
-        isAlone && can("Go on", runWorkflow, "play"),
+        isAlone && can("Resume", runWorkflow, "play"),
         one.status !== "pending" && hasWrong && can("Retry what failed", retryWorkflow, "again"),
         ["pending", "active"].includes(one.status) && can("Cancel", cancelWorkflow, "stop", "danger"))),
     one.description && h("p", { class: "prose summary" }, one.description),
     one.error && h("div", { class: "notice bad" }, h("p", {}, one.error)),
-    isAlone && h("p", { class: "note summary" }, "What is queued is taken up by nobody. If no worker runs elsewhere, “Go on” starts one."),
+    isAlone && h("p", { class: "note summary" }, "What is queued is taken up by nobody. If no worker runs elsewhere, “Resume” starts one."),
     !mayChange() && h("p", { class: "muted summary" }, "This token may only read: sign in with the full one to run, cancel or answer."),
   ];
 };

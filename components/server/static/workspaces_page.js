@@ -26,7 +26,7 @@ const columns = (refresh) => [
   ["Branch", (one) => (one.branch ? h("code", {}, one.branch) : "–"), ""],
   ["Execution", (one) => (one.execution_id ? executionLink(one.execution_id, "", { "data-key": one.id }) : "–"), ""],
   ["Used", (one) => moment(one.updated_at), ""],
-  ["", (one) => (one.is_here ? button("Remove", doing(() => removeIt(one).then(refresh)), { kind: "small quiet", sign: "gone", "data-key": `remove-${one.id}`, "aria-label": `Remove ${one.path}` }) : h("span", { class: "muted" }, `on ${one.host}`)), "right"],
+  ["", (one) => (one.is_here ? button("Remove", doing(() => removeIt(one).then(refresh)), { kind: "small quiet", sign: "gone", "data-key": `remove-${one.id}`, "aria-label": `Remove ${one.path}` }) : h("span", { class: "muted" }, `on ${one.host_name}`)), "right"],
 ];
 
 /** The workspaces. */
