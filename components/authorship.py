@@ -75,10 +75,15 @@ def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[s
             if one.commit.id in beginning.earlier and one.commit.id not in there
         ]
     then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning, one.at)]
-    known = {*here, *(beginning.before.identities if beginning.before else ())}
-    own = [one for one in then if one.commit.id in beginning.earlier or not known or one.by in known]
+    known = {_mail(who) for who in (*here, *(beginning.before.identities if beginning.before else ()))}
+    own = [one for one in then if one.commit.id in beginning.earlier or not known or _mail(one.by) in known]
     strangers = sorted({one.by for one in then if one not in own})
     return Own(tuple(own), anchor, tuple(strangers))
+
+
+def _mail(who: str) -> str:
+    """Return the address of `Name <mail>`: by it git tells people apart, whatever they call themselves."""
+    return who.rpartition("<")[2].lower()
 
 
 def _is_in(beginning: Beginning, at: int) -> bool:

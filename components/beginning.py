@@ -103,7 +103,8 @@ def _may_have_acted(run: RunDirectory, tools: Tools) -> bool:
 
     What git has noted counts as well: a program's own hooks change files without a word.
     """
-    if _has_run_git(run) or (receipt.read(run).get("result") or {}).get("tool_calls"):
+    result = receipt.read(run).get("result")
+    if not result or result.get("tool_calls") or _has_run_git(run):  # one that was cut off may not have told all
         return True
     hearing = Hearing(run.out, tools.executor.listener())
     while hearing.look():

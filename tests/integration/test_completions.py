@@ -462,6 +462,10 @@ NEVER_ACTED = {
     ),
 }
 PICKED = {
+    "a commit under a name of its own": (
+        "cli.work('called.txt', commit=False)\ncli.git('add', '-A')\n"
+        "cli.git('-c', 'user.name=Bot', 'commit', '-qm', 'Mine')"
+    ),
     "a commit by an agent that tells of no tool": (
         "put('untold.txt')\nperson('add', 'untold.txt', name='', traced=True)\n"
         "person('commit', '-qm', 'Untold', name='', traced=True)"
