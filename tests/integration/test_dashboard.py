@@ -372,6 +372,15 @@ def test_nothing_that_is_not_a_file_of_ours_is_run(server: Server, open_page: Op
     assert page.title().startswith("<script>document.title")
 
 
+def test_a_command_in_a_message_is_shown_as_code_without_its_backticks(open_page: Open) -> None:
+    page = open_page()
+
+    page.evaluate("import('/static/parts.js').then(({ notice }) => notice('Is `serve <b>` running?', 'bad'))")
+
+    expect(page.locator("#notices p")).to_have_text("Is serve <b> running?")
+    expect(page.locator("#notices code")).to_have_text("serve <b>")
+
+
 def test_the_history_is_filtered_and_the_filter_is_kept_in_the_address(server: Server, open_page: Open) -> None:
     entered(server, 60, ExecutionStatus.SUCCEEDED, "Good")
     entered(server, 2, ExecutionStatus.FAILED, "Bad")
@@ -381,6 +390,7 @@ def test_the_history_is_filtered_and_the_filter_is_kept_in_the_address(server: S
 
     page.get_by_role("button", name="Show older ones").click()
     expect(rows).to_have_count(62)
+    expect(page.get_by_role("checkbox", name="pending 0")).to_be_visible()
     page.get_by_role("checkbox", name="failed 2").check()
     expect(rows).to_have_count(2)
     page.reload()
