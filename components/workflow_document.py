@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import yaml
 
 Way = tuple[str | int, ...]
+READABLE_DEPTH = 1000
+"""libyaml has a stack frame for each level: at 40,000 and 8 MB of stack the process ends."""
 
 
 class Document:
@@ -24,8 +26,7 @@ class Document:
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # in C it is ten times as fast, where it is there
         try:
-            if any(isinstance(event, yaml.AliasEvent) for event in _events(text)):
-                raise ValueError("it has an alias (*name), which is not taken here; write the value out")
+            _require_readable(text)
             with _uncollected():
                 self.root: yaml.Node | None = loader.get_single_node()
                 self.data = None if self.root is None else loader.construct_document(self.root)
@@ -75,10 +76,18 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _events(text: str) -> Any:
+def _require_readable(text: str) -> None:
+    """Raise ValueError for an alias, and for a depth at which the reader in C would end the process."""
     import yaml
 
-    return yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if "*" in text else ()
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has an alias (*name), which is not taken here; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > READABLE_DEPTH:
+            line = f"line {event.start_mark.line + 1}" if event.start_mark else "it"
+            raise ValueError(f"{line} has over {READABLE_DEPTH} lists within each other; make it flatter")
 
 
 def _inner(node: yaml.Node | None, part: str | int) -> yaml.Node | None:

@@ -27,6 +27,7 @@ MODEL = "model"
 TEXT_LETTERS = 200_000
 MOST_NODES = 100_000
 MOST_ITEMS = 10_000
+MOST_BITS = 1024
 MOST_DEPTH = 50
 """How many lists and tables may be within each other."""
 ID = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$(?!\n)"
@@ -150,13 +151,13 @@ def unkeepable(data: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
             if isinstance(one, dict | list):
                 rest.append(((*way, key), one))
                 if len(way) > MOST_DEPTH:
-                    yield (
-                        place[: 3 if place[0] == "nodes" else 2],
-                        f"more than {MOST_DEPTH} lists and tables within each other; make it flatter",
-                    )
+                    shown = place[: 3 if place[0] == "nodes" else 2]
+                    yield shown, f"more than {MOST_DEPTH} lists and tables within each other; make it flatter"
                     return
             elif isinstance(one, float) and not math.isfinite(one):
                 yield place, f"{one} is no number that can be kept; write another one"
+            elif isinstance(one, int) and one.bit_length() > MOST_BITS:
+                yield place, "the number is too long to be kept; write a smaller one"
             if _is_half(one) or _is_half(key):
                 yield place, "it has half a character (a lone surrogate); write whole ones"
 
