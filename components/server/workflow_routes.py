@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated, Any
@@ -139,20 +139,20 @@ def spawn(core: Here, given: NewAgent) -> dict[str, Any]:
     with _engine(core, agents) as engine:
         engine.advance(made.workflow_id)
     _have_driven(core, agents, made.workflow_id)
-    return _agent(agents, made.id)
+    return _agent(core, agents, made.id)
 
 
 @routes.get("/agents", response_model=AgentList)
 def spawned(core: Here, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> dict[str, Any]:
     """List the agents that were spawned alone, newest first."""
     agents = AgentStore(core.store)
-    return {"agents": [_agent(agents, one.id) for one in agents.spawned(limit)]}
+    return {"agents": [_agent(core, agents, one.id) for one in agents.spawned(limit)]}
 
 
 @routes.get("/agents/{agent_id}", response_model=AgentShown)
 def agent(core: Here, agent_id: str) -> dict[str, Any]:
     """Show an agent, also one of a workflow."""
-    return _agent(AgentStore(core.store), safe(agent_id))
+    return _agent(core, AgentStore(core.store), safe(agent_id))
 
 
 @routes.post("/agents/{agent_id}/cancel", response_model=Called)
@@ -193,13 +193,17 @@ def _decide(core: Core, word: str, node: str, given: Answer | None, *, is_approv
         comment = given.comment if given else ""
         decided = engine.decide(one.id, safe(node), is_approved=is_approved, comment=comment)
     _have_driven(core, agents, one.id)
-    return _agent(agents, decided.id)
+    return _agent(core, agents, decided.id)
 
 
-def _agent(agents: AgentStore, agent_id: str) -> dict[str, Any]:
+def _agent(core: Core, agents: AgentStore, agent_id: str) -> dict[str, Any]:
     one = agents.agent(agent_id)
     parents = agents.parents_of(one.id)
-    return {**asdict(one), "needs": [parent.node or parent.id for parent in parents]}
+    return _told(core, one, [parent.node or parent.id for parent in parents])
+
+
+def _told(core: Core, one: Agent, needs: Sequence[str]) -> dict[str, Any]:
+    return {**asdict(one), "host_name": core.shown_host(one.host), "needs": list(needs)}
 
 
 def _shown(core: Core, word: str) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def _shown(core: Core, word: str) -> dict[str, Any]:
     return {
         **asdict(one),
         "counts": agents.counts([one.id])[one.id],
-        "agents": [{**asdict(node), "needs": needs.get(node.id, [])} for node in nodes],
+        "agents": [_told(core, node, needs.get(node.id, [])) for node in nodes],
         "mermaid": workflow_picture.mermaid(workflow_picture.drawn(nodes, needs)),
     }
 

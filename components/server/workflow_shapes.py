@@ -67,7 +67,8 @@ class AgentShown(BaseModel):
         description="The nodes that it depends on; of one that was spawned alone the parents' ids."
     )
     execution_id: str
-    host: str
+    host: str = Field(description="The id of its machine.")
+    host_name: str = Field(description="What people call its machine; the id where that is not known here.")
     workspace: str
     branch: str
     result: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def test_a_workflow_is_run_watched_and_approved(server: Server, open_page: Open,
     box(page, "implement").click()
     node = page.get_by_role("region", name="implement")
     expect(node).to_contain_text("It is written into code.py")
+    expect(node).to_contain_text(f"Machine{socket.gethostname()}")
     page.screenshot(path=pictures / "workflow-node-phone.png", full_page=True)
     node.get_by_role("link", name="See its output").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Implement it")

@@ -82,7 +82,7 @@ export const nodeFacts = (one, link) => {
     ["Tokens", spent > 0 && `${compact(one.input_tokens)} in, ${compact(one.output_tokens)} out`],
     ["Ended", one.ended_at && moment(one.ended_at)],
     ["If it fails", { fail: "what comes after it fails", skip: "what comes after it is skipped", continue: "what comes after it goes on" }[one.on_failure]],
-    ["Branch", one.branch && h("code", {}, one.branch)], ["Machine", one.host],
+    ["Branch", one.branch && h("code", {}, one.branch)], ["Machine", one.host_name],
   ];
   return [
     one.error && h("div", { class: "notice bad" }, h("p", {}, one.error.slice(0, 4000))),
