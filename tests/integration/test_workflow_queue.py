@@ -94,7 +94,9 @@ def test_a_graph_is_worked_off_once_each_by_workers_that_are_killed_at_random(tm
         else:
             url = str(stack.enter_context(postgresql.running()).database()).replace(":not-asked-for@", "@")
         config = load({"home": str(tmp_path / "home"), "store": url}, {}).config
-        agents = AgentStore(Store(config.store))
+        store = Store(config.store)
+        stack.callback(store.close)
+        agents = AgentStore(store)
         made = workflow_entry.enter(agents, Graph("killed", tuple(nodes)), config)
         with queue_engine.opened(config) as queue:
             WorkflowEngine(agents, queue).run(made.id)
