@@ -125,7 +125,7 @@ def work_off(agents: AgentStore, workflow_id: str, config: Config, ledger: Path,
         rounds += 1
         settled = len(agents.agents_of(workflow_id, [AgentStatus.COMPLETED]))
         with worker(config, ledger, "a") as first, worker(config, ledger, "b") as second:
-            more = settled + draw.randint(8, 25)
+            more = settled + draw.randint(3, 12)
             until(
                 lambda more=more: (  # type: ignore[misc]
                     len(agents.agents_of(workflow_id, [AgentStatus.COMPLETED])) >= more
