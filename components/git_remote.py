@@ -34,7 +34,7 @@ KINDS = (
     (("Authentication failed", "could not read Username", "could not read Password", "error: 403"), RemoteRefused),
     (("Permission denied (", "Host key verification failed"), RemoteRefused),
     (("not found", "does not appear to be a git repository", "does not exist", "error: 404"), RemoteMissing),
-    (("failed to push some refs", "pre-receive hook declined"), PushRejected),
+    (("failed to push some refs", "pre-receive hook declined", "did not take it"), PushRejected),
     (
         ("unable to access", "Could not read from remote", "early EOF", "hung up", "unable to look up"),
         RemoteUnavailable,

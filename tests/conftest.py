@@ -10,12 +10,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+pytest.register_assert_rewrite("tests.chaos.judge")
+
 OURS = ("HEADLESS_PM_", "API_KEY", "AGENT_COMMAND", "AGENT_RUNNER_", "ANTHROPIC_", "CLAUDE_")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Use two workers a core: half of the time a test waits for processes, disks and deadlines."""
-    return 2 * (os.cpu_count() or 1)
+    """Use three workers a core: much of the time a test waits for processes, disks and deadlines."""
+    return 3 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)

@@ -80,7 +80,7 @@ class Desk(Terminal):
         """Wait for the end of a workflow, and return its nodes."""
         store = Store(load({}, self.env).config.store)
         with_agents = AgentStore(store)
-        until(lambda: str(with_agents.workflow(word).status) not in ("pending", "active"), "the end", 60)
+        until(lambda: str(with_agents.workflow(word).status) not in ("pending", "active"), "the end", 120)
         assert str(with_agents.workflow(word).status) == status, self.say("workflow", "show", word)
         store.close()
         return self.agents(word)

@@ -190,9 +190,9 @@ def test_a_git_that_is_killed_when_a_minor_task_begins_ends_no_daemon(
     git.dies(times=times)
     resume(daemon)
 
-    expected = "created" if times > 4 else "dev_done"
-    until(lambda: pm.api.look(task["id"])["status"] == expected or daemon.poll() is not None, f"task {expected}")
+    expected = {"created", "pending"} if times > 4 else {"dev_done"}  # given back, or left to a person with a reason
+    until(lambda: pm.api.look(task["id"])["status"] in expected or daemon.poll() is not None, f"task {expected}")
 
     assert daemon.poll() is None, one.log.read_text()
-    assert pm.api.look(task["id"])["locked_by"] is None
+    until(lambda: pm.api.look(task["id"])["locked_by"] is None, "the lock given back")
     assert "Traceback" not in one.log.read_text()

@@ -45,7 +45,7 @@ class Writes:
             known = self.agents.agent(entry.agent_id)
             self.engine.advance(known.workflow_id, known.id)
             return
-        time.sleep(0.01)
+        time.sleep(0.2)
         if self.engine.settle(one, AgentStatus.COMPLETED, result=name):
             fd = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(fd, f"{one.node}\\n".encode())
