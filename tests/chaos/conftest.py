@@ -10,7 +10,6 @@ import pytest
 
 from tests.pm_server import PmServer, running_pm
 
-
 if TYPE_CHECKING:
     from tests.chaos.judge import Drill
 
