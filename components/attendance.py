@@ -13,8 +13,8 @@ from components import (
     cancelling,
     claiming,
     durable,
+    judgement,
     limit_words,
-    policy,
     process,
     reason_words,
     receipt,
@@ -141,7 +141,7 @@ def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult |
     order = stop_order.of(run)
     if order is not None and order.reason is None and record is not None:
         record = replace(record, why=None)
-    verdict = policy.judge(
+    verdict = judgement.judge(
         record,
         result,
         role=tools.config.role or "",

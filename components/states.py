@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 
 class Role(StrEnum):
-    """The roles a Headless PM server knows (contracts/headless-pm-api.md, fact 4)."""
+    """The roles a Headless PM server knows."""
 
     FRONTEND_DEV = "frontend_dev"
     BACKEND_DEV = "backend_dev"

@@ -30,7 +30,7 @@ ERRORS = (
     (re.compile(r"model.{0,80}(?:not (?:found|supported|exist)|does not exist)", re.IGNORECASE), "model_not_found"),
     (re.compile(r"stream disconnected|high demand|server error|overloaded|timed? ?out", re.IGNORECASE), "server_error"),
 )
-"""What Codex says of a failure, in the words of `policy.SERVICE_ERRORS`; the first that fits."""
+"""What Codex says of a failure, in the words of `judgement.SERVICE_ERRORS`; the first that fits."""
 TOOLS = frozenset({"command_execution", "file_change", "mcp_tool_call", "web_search", "collab_tool_call"})
 OPEN_ITEMS = 256
 TEXT_LIMIT = 100_000

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components import executors, policy, transcript
+from components import executors, judgement, transcript
 from components.limit_words import ends_at
 from components.model import AgentRun
 from components.ports import Executor
@@ -57,7 +57,7 @@ def test_an_interrupt_ends_with_0_and_is_no_success(asked: AgentRun, claude: Exe
 
     assert ended.record is not None
     assert ended.record.exit_code == 0
-    assert policy.judge(ended.record, ended.result).reason is Reason.AGENT_FAILED
+    assert judgement.judge(ended.record, ended.result).reason is Reason.AGENT_FAILED
 
 
 def test_how_long_a_limit_lasts_is_told_to_the_owner_of_a_key_who_has_met_it_before(
@@ -71,7 +71,7 @@ def test_how_long_a_limit_lasts_is_told_to_the_owner_of_a_key_who_has_met_it_bef
     assert first.result is not None
     assert second.result is not None
     assert (ends_at(first.result.text, 1000.0), ends_at(second.result.text, 1000.0)) == (0.0, 4600.0)
-    assert policy.judge(second.record, second.result).reason is Reason.RATE_LIMITED
+    assert judgement.judge(second.record, second.result).reason is Reason.RATE_LIMITED
 
 
 def test_what_was_refused_is_told_although_the_run_succeeded(asked: AgentRun, claude: Executor, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_killed_run_is_paid_by_its_transcript_and_gone_on_with_by_the_same_mod
         used_then = claude.usage(transcript.lines_after(record, before))
 
     assert killed.result is None
-    assert policy.judge(killed.record, None).reason is Reason.KILLED
+    assert judgement.judge(killed.record, None).reason is Reason.KILLED
     assert (used.input_tokens, used.output_tokens) == (1200 + 1450, 110)
     assert used.cost_usd == pytest.approx((2650 + 5 * 110) * 2e-6)
     assert resumed.result is not None
@@ -121,7 +121,7 @@ def test_a_session_with_a_transcript_is_only_resumed_and_one_without_is_only_beg
         again = dialects.ran(claude, asked, env, tmp_path / "runs")
         second = dialects.ran(claude, replace(asked, resume=True), env, tmp_path / "runs")
 
-    assert policy.judge(too_early.record, too_early.result).reason is Reason.SESSION_LOST
+    assert judgement.judge(too_early.record, too_early.result).reason is Reason.SESSION_LOST
     assert "already in use" in again.stderr
     assert first.result is not None
     assert second.result is not None
@@ -144,7 +144,7 @@ def test_a_subscriber_is_told_when_the_limit_ends_and_the_owner_of_a_key_is_not(
             del env["ANTHROPIC_API_KEY"]
         ended = dialects.ran(claude, asked, env, tmp_path / "runs")
 
-    verdict = policy.judge(ended.record, ended.result)
+    verdict = judgement.judge(ended.record, ended.result)
     assert ended.result is not None
     assert (verdict.reason, ended.result.error) == (Reason.RATE_LIMITED, "rate_limit")
     assert verdict.wait_until == (at if is_subscriber else 0)
@@ -174,5 +174,5 @@ def test_without_the_sdk_its_agent_is_missing(asked: AgentRun, tmp_path: Path) -
 
     ended = dialects.ran(ClaudeSdkExecutor(python=str(bare)), asked, {"PATH": os.environ["PATH"]}, tmp_path / "runs")
 
-    assert policy.judge(ended.record, ended.result).reason is Reason.AGENT_MISSING
+    assert judgement.judge(ended.record, ended.result).reason is Reason.AGENT_MISSING
     assert "pip install claude-agent-sdk" in ended.stderr

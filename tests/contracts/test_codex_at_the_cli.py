@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components import policy
+from components import judgement
 from components.executors.codex import CodexExecutor
 from components.model import AgentRun
 from components.states import Reason
@@ -93,7 +93,7 @@ def test_a_session_that_is_not_there_is_lost(asked: AgentRun, ask: Ask) -> None:
     with ResponsesModel(says("Never said.")) as model:
         ended = ask(gone, model)
 
-    assert policy.judge(ended.record, ended.result, stderr=ended.stderr).reason is Reason.SESSION_LOST
+    assert judgement.judge(ended.record, ended.result, stderr=ended.stderr).reason is Reason.SESSION_LOST
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_failure_of_the_service_is_named(
     with ResponsesModel(fails(status, message)) as model:
         ended = ask(asked, model)
 
-    assert policy.judge(ended.record, ended.result, stderr=ended.stderr).reason is reason, ended.result
+    assert judgement.judge(ended.record, ended.result, stderr=ended.stderr).reason is reason, ended.result
 
 
 def test_a_long_wait_for_the_service_is_a_limit_and_no_stall(asked: AgentRun, ask: Ask) -> None:
@@ -123,5 +123,5 @@ def test_a_long_wait_for_the_service_is_a_limit_and_no_stall(asked: AgentRun, as
 
     assert ended.record is not None
     assert ended.record.why == "timeout"
-    assert policy.judge(ended.record, ended.result, stopped_for=Reason.STALLED).reason is Reason.RATE_LIMITED
-    assert policy.judge(ended.record, ended.result).reason is Reason.TIMED_OUT
+    assert judgement.judge(ended.record, ended.result, stopped_for=Reason.STALLED).reason is Reason.RATE_LIMITED
+    assert judgement.judge(ended.record, ended.result).reason is Reason.TIMED_OUT

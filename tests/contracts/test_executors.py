@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components import policy
+from components import judgement
 from components.model import AgentRun, Usage
 from components.states import Reason
 from tests import dialects
@@ -37,7 +37,7 @@ def play(dialect: Dialect, asked: AgentRun, tmp_path: Path, **acts: object) -> E
 
 
 def reason(ended: Ended) -> Reason:
-    return policy.judge(ended.record, ended.result).reason
+    return judgement.judge(ended.record, ended.result).reason
 
 
 @EVERY

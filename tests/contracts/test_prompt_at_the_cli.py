@@ -129,7 +129,7 @@ def test_what_was_left_and_what_a_role_is_told_pull_no_file_in_when_a_session_go
 
 
 def test_a_description_of_10_mb_reaches_the_model_cut(work: Path) -> None:
-    """The CLI refuses over 10 MB on standard input, and its older versions 2 MB (contracts/claude-cli.md)."""
+    """The CLI refuses over 10 MB on standard input, and its older versions 2 MB."""
     given = prompt.build(
         Task(id="1", title="t", description="BEGIN " + "x" * 10_000_000 + " END-OF-IT", notes="y" * 10_000_000),
         instructions="Do it.",

@@ -20,7 +20,7 @@ COMMAND = f"(setsid nohup bash -c '{FOREVER}' >/dev/null 2>&1 &); touch begun; {
 
 
 def test_shell_commands_in_sessions_of_their_own_end_with_the_cli(tmp_path: Path) -> None:
-    """No group of processes reaches them (contracts/claude-cli.md, fact 2)."""
+    """No group of processes reaches them."""
     work = tmp_path / "work"
     work.mkdir()
     run = RunDirectory(tmp_path / "runs" / f"1-{uuid.uuid4().hex[:8]}-1")

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from components import claude_prices, policy
+from components import claude_prices, judgement
 from components.claude_stream import ClaudeListener
 from components.limit_words import ends_at
 from components.model import AgentResult, ExitRecord, Usage
@@ -188,7 +188,7 @@ def test_the_service_s_word_for_a_failure_is_the_made_up_answer_s_error() -> Non
     found = result(init(), failed, told(is_error=True, api_error_status=400, subtype="success"))
 
     assert (found.error, found.api_error_status) == ("billing_error", 400)
-    assert policy.judge(None, found).reason is Reason.KILLED
+    assert judgement.judge(None, found).reason is Reason.KILLED
     assert hear(init(), failed).progress().turns == 0
 
 

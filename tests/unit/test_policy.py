@@ -1,10 +1,10 @@
-"""What an agent's end means."""
+"""What an agent's end means, and what follows it."""
 
 from __future__ import annotations
 
 import pytest
 
-from components import policy, reason_words
+from components import judgement, policy, reason_words
 from components.model import AgentResult, ExitRecord
 from components.policy import Action
 from components.states import Reason, Role, TaskStatus
@@ -45,16 +45,16 @@ def ended(exit_code: int | None = None, signal: int | None = None, why: str | No
 def test_the_reason_comes_from_what_was_seen(
     record: ExitRecord | None, result: AgentResult | None, reason: Reason
 ) -> None:
-    assert policy.judge(record, result).reason is reason
+    assert judgement.judge(record, result).reason is reason
 
 
 def test_a_result_line_is_a_second_witness_when_the_shim_was_killed() -> None:
-    assert policy.judge(None, DONE).reason is Reason.SUCCEEDED
+    assert judgement.judge(None, DONE).reason is Reason.SUCCEEDED
 
 
 def test_an_unknown_end_is_never_a_success() -> None:
     for record in (None, EXIT_0, ended(0, None, "stop"), ended(None, 9)):
-        assert policy.judge(record, None).reason is not Reason.SUCCEEDED
+        assert judgement.judge(record, None).reason is not Reason.SUCCEEDED
 
 
 def test_every_reason_has_an_action_and_words() -> None:
@@ -84,7 +84,7 @@ def test_success_is_dev_done_for_developers_and_qa_done_for_qa() -> None:
 def test_qa_that_rejects_sends_the_task_back_to_the_developers() -> None:
     result = AgentResult(is_error=False, text="The suite fails.\nQA: REJECTED - test_sum fails")
 
-    verdict = policy.judge(EXIT_0, result, role=Role.QA)
+    verdict = judgement.judge(EXIT_0, result, role=Role.QA)
 
     assert verdict.reason is Reason.REJECTED
     assert policy.destinations(verdict.reason, Role.QA, 1, 3) == (TaskStatus.CREATED,)
@@ -93,7 +93,7 @@ def test_qa_that_rejects_sends_the_task_back_to_the_developers() -> None:
 def test_only_the_last_line_of_qa_decides() -> None:
     result = AgentResult(is_error=False, text="It said QA: REJECTED before\nQA: PASSED")
 
-    assert policy.judge(EXIT_0, result, role=Role.QA).reason is Reason.SUCCEEDED
+    assert judgement.judge(EXIT_0, result, role=Role.QA).reason is Reason.SUCCEEDED
 
 
 def test_a_lost_claim_sets_no_status_at_all() -> None:
@@ -124,7 +124,7 @@ def test_r14_the_backoff_doubles_and_is_capped() -> None:
 def test_qa_speaks_by_its_last_verdict_and_without_one_nothing_passed(text: str, reason: Reason) -> None:
     said = AgentResult(is_error=False, text=text)
 
-    assert policy.judge(EXIT_0, said, role=Role.QA).reason is reason
+    assert judgement.judge(EXIT_0, said, role=Role.QA).reason is reason
 
 
 def test_a_wait_that_was_misread_is_no_wait() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components import policy, prompt
+from components import judgement, policy, prompt
 from components.model import AgentResult, ExitRecord, Task, Workspace
 from components.states import Complexity, Reason, Role
 
@@ -121,7 +121,7 @@ def test_qa_is_asked_for_the_line_that_is_understood(last_line: str, reason: Rea
     text = build(role=Role.QA)
     said = AgentResult(is_error=False, text=f"I tried it.\n{last_line}")
 
-    verdict = policy.judge(ExitRecord(exit_code=0, signal=None), said, role=Role.QA)
+    verdict = judgement.judge(ExitRecord(exit_code=0, signal=None), said, role=Role.QA)
 
     assert last_line.partition(" - ")[0] in text.splitlines()[-1]
     assert last_line.partition(" - ")[0] in outside(build(role=Role.QA, resuming=True))
