@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from components import agent_environment, discovery, git, hook_payload, hook_runner, spending, taking_up
+from components import agent_environment, discovery, git, hook_runner, spending, taking_up
 from components.config import Config, require
 from components.equipment import Outfitter
-from components.errors import ConfigError, Draining, RunnerError, SourceRefused, SourceUnavailable, Unauthorized
+from components.errors import ConfigError, Draining, RunnerError, SourceRefused, SourceUnavailable
 from components.git_command import GitKilled
 from components.git_worktree import GitWorktree
 from components.history import History
-from components.hook_runner import Decision, HookRunner
+from components.hook_register import HookRegister
+from components.hook_runner import HookRunner
 from components.model import Held
 from components.patience import Patience, briefly
 from components.ports import TaskSource
@@ -28,10 +28,9 @@ from components.task_persistence import TaskPersistence
 from components.task_runner import TaskRunner
 from components.terminal_ui import TerminalUI
 from components.tools import Tools
+from components.upkeep import Upkeep
 from components.worker import Tally, Worker
 
-PRUNE_SECONDS = 3600.0
-"""How often an idle runner deletes what old executions have left, where it is to."""
 if TYPE_CHECKING:
     from components.notify import Notifications
     from components.webhooks import Webhooks
@@ -40,7 +39,10 @@ FIXED = ("role", "agent_id", "home", "store")
 
 
 class AdvancedAgentRunner:
-    """One agent: its journal, its source of tasks, its workspaces, its executor, its loop."""
+    """One agent: its journal, its source of tasks, its workspaces, its executor, its loop.
+
+    On `hooks` a program hangs callables of its own, before it runs or from another thread while it does.
+    """
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class AdvancedAgentRunner:
         self._environ = environ
         self._reload = reload
         self._given_source = source
+        self.hooks = HookRegister()
         self.on_end: Callable[[Held], object] = _nothing
         self.door = Door.RUN
         self.project = ""
@@ -69,7 +72,7 @@ class AdvancedAgentRunner:
         seen = config.home / "locks" / f"agent-{config.agent_id}.seen"
         self._presence = Presence(lambda: self.tools().source, seen)
         self.journal = TaskPersistence(config.agent_id, config.home)
-        self._started = time.monotonic()
+        self._upkeep = Upkeep(self.journal, self._presence, ui)
 
     def run(self, first: Held | None = None) -> Tally:
         """Stay with the agent at work, sign in, go on with what is in hand, else with `first`, and work.
@@ -169,10 +172,7 @@ class AdvancedAgentRunner:
             environment=equipment.environment,
             equip=outfitter,
         )
-        tools.pulse.every(config.heartbeat_interval, self._beat)
-        tools.pulse.every(config.health_check_interval, lambda: self._check_health(tools))
-        if config.keep_runs_days is not None or config.keep_runs_bytes is not None:
-            tools.pulse.every(PRUNE_SECONDS, self._prune)
+        self._upkeep.attach(tools)
         return tools
 
     def _source(self, config: Config) -> TaskSource:
@@ -187,7 +187,7 @@ class AdvancedAgentRunner:
     def _hooks(self, config: Config) -> HookRunner:
         directory = config.hooks_directory or discovery.default_hooks_directory()
         environment = agent_environment.for_hooks(self._environ, hook_runner.VARIABLES)
-        hooks = HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook)
+        hooks = HookRunner(directory, config.hook_timeout, env=environment, show=self._show_hook, program=self.hooks)
         if config.webhooks:
             from components.webhooks import Webhooks
 
@@ -227,18 +227,6 @@ class AdvancedAgentRunner:
             return
         self.ui.info(f"Agent {stored.agent_id} ({stored.role}, {stored.level}) registered at {self.config.api_url}")
 
-    def _beat(self) -> None:
-        """Keep our locks alive; a missed beat is made up for by the next, whatever the server had against it."""
-        try:
-            self._presence.sign_in()
-        except (SourceUnavailable, SourceRefused, Unauthorized) as error:
-            self.ui.debug(f"No heartbeat this time: {error}")
-
-    def _check_health(self, tools: Tools) -> None:
-        outcome = tools.hooks.run("health_check", self._health())
-        if outcome.decision is not Decision.GO:
-            self.ui.warning(f"Health check: {outcome.detail}")
-
     def _dump(self) -> None:
         """Tell what is in hand; SIGUSR1 asks for it."""
         try:
@@ -247,38 +235,8 @@ class AdvancedAgentRunner:
             task += f", run {held.run or '-'}" if held else ""
         except (RunnerError, OSError) as error:
             task = str(error)
-        up = time.monotonic() - self._started
-        self.ui.info(f"State: {task}; intent {self.signals.intent.name}; up {up:.0f} s; pid {os.getpid()}")
-
-    def _prune(self) -> None:
-        """Delete what old executions have left, while there is nothing else to do."""
-        if self.journal.is_locked():
-            return
-        from components import pruning
-        from components.store_reader import StoreReader
-
-        rule = pruning.Rule(self.config.keep_runs_days, self.config.keep_runs_bytes)
-        try:
-            planned = pruning.plan(self.config.home, rule, StoreReader(self.config.store))
-            gone = pruning.carry_out(self.config.home, planned) if planned.going else []
-        except (RunnerError, OSError) as error:
-            self.ui.debug(f"Nothing was pruned: {error}")
-            return
-        if gone:
-            self.ui.info(f"Deleted what {len(gone)} old executions left")
-
-    def _health(self) -> dict[str, object]:
-        held = self.journal.get_locked_task()
-        return hook_payload.health_moment(
-            agent_id=self.config.agent_id,
-            role=str(self.config.role),
-            repository=self.config.repository,
-            home=self.config.home,
-            locks_directory=self.journal.directory,
-            idle=held is None,
-            task_id=held.task.id if held else None,
-            uptime=time.monotonic() - self._started,
-        )
+        up = f"{self._upkeep.uptime():.0f} s"
+        self.ui.info(f"State: {task}; intent {self.signals.intent.name}; up {up}; pid {os.getpid()}")
 
 
 def _nothing(held: Held) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 import os
@@ -15,15 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from components import agent_environment, hook_file, process
-from components.errors import ConfigError, HookPostponed, HookRejected, NotFound
+from components.errors import HookPostponed, HookRejected
 from components.hook_file import HookFile
 from components.hook_payload import GATES, Moment, moment_named
+from components.hook_register import Hook, HookRegister, Payload
 from components.model import Captured
 
 logger = logging.getLogger(__name__)
-
-Payload = Mapping[str, object]
-Hook = Callable[[Payload], object]
 
 LATER_CODE = 75
 """EX_TEMPFAIL of sysexits.h: the exit code by which a hook asks to be tried again later."""
@@ -91,6 +88,7 @@ class HookRunner:
     At a gate (`pre_task`) each must say go, and the first that does not ends it; at other moments all run and the
     worst counts. No hooks, or no directory, is a go. `timeout` is in seconds, for each script; a callable has none.
     `env` is the whole environment of a script, by default only a search path. `show` gets every line of output.
+    `program` has callables that live longer than these hooks, and are asked first.
     """
 
     def __init__(
@@ -100,36 +98,23 @@ class HookRunner:
         *,
         env: Mapping[str, str] | None = None,
         show: Callable[[str], None] | None = None,
+        program: HookRegister | None = None,
     ) -> None:
         self.directory = directory
         self.timeout = timeout
         given = {"PATH": os.defpath} if env is None else env
         self.env = {name: value for name, value in given.items() if name not in SECRETS}
         self._show = show
-        self._numbers = itertools.count(1)
-        self._callables: dict[str, tuple[Moment, Hook]] = {}
+        self._program = program or HookRegister()
+        self._own = HookRegister()
 
     def register(self, moment: str, hook: Hook, identifier: str = "") -> str:
-        """Have a callable asked at a moment, and return the id that `unregister` takes; any text may be given as one.
-
-        False says no; HookPostponed says later; any other exception says no, with its text. One of the same id and
-        moment is replaced. Raises ConfigError for an unknown moment, and for an id that is another moment's; TypeError
-        for what cannot be called.
-        """
-        if not callable(hook):
-            raise TypeError(f"hook: {hook!r:.100} cannot be called; register a function that takes the payload")
-        known = moment_named(moment)
-        identifier = identifier or f"{known}-{next(self._numbers)}"
-        if (other := self._callables.get(identifier, (known,))[0]) is not known:
-            raise ConfigError(f"hook id: {identifier!r} is registered for {other}; give another id")
-        self._callables[identifier] = (known, hook)
-        return identifier
+        """Have a callable asked at a moment; see `HookRegister.register`."""
+        return self._own.register(moment, hook, identifier)
 
     def unregister(self, identifier: str) -> None:
         """Forget a callable. Raises NotFound for an id that is not registered."""
-        if self._callables.pop(identifier, None) is None:
-            known = ", ".join(self._callables) or "none"
-            raise NotFound(f"hook id: {identifier!r} is not registered; registered are: {known}")
+        self._own.unregister(identifier)
 
     def run(self, moment: str, payload: Payload) -> HookOutcome:
         """Run the hooks of a moment and return what they said together; raises ConfigError for an unknown moment."""
@@ -143,9 +128,8 @@ class HookRunner:
         return _together(known, ends, time.monotonic() - started)
 
     def _run_each(self, moment: Moment, payload: Payload) -> Generator[_End, None, None]:
-        for registered, hook in list(self._callables.values()):
-            if registered is moment:
-                yield _ask(hook, payload)
+        for hook in (*self._program.of(moment), *self._own.of(moment)):
+            yield _ask(hook, payload)
         try:
             with hook_file.opened(self.directory) as directory:
                 if directory is not None:
