@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import collections
 import logging
-import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-import tenacity
+from typing import TYPE_CHECKING
 
 from components import notice, notifiers, webhook_request
 from components.config import Config
 from components.errors import NotTold
 from components.event import Event, Notice
 from components.hook_payload import Moment
-from components.redact import Redactor
+from components.outbox import Outbox
+from components.redact import Redactor, within
 
 if TYPE_CHECKING:
     from components.hook_runner import HookRunner
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 200
-WAIT_SECONDS, LONGEST_WAIT = 0.5, 10.0
 
 
 class Notifications:
@@ -50,10 +45,7 @@ class Notifications:
         self._redact = redact or Redactor()
         self._budget_left = budget_left
         self._told_day = ""
-        self._queue: collections.deque[tuple[str, Notifier, Notice]] = collections.deque(maxlen=QUEUE_LENGTH)
-        self._turn = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._ends = threading.Event()
+        self._outbox = Outbox("notices", QUEUE_LENGTH, self._tell)
 
     def attach(self, hooks: HookRunner) -> None:
         """Hear of the ends of tasks and of errors as hooks do."""
@@ -62,12 +54,7 @@ class Notifications:
 
     def close(self, timeout: float = 5.0) -> None:
         """Tell what is left for at most so many seconds; what is left then is dropped, which is logged."""
-        thread, deadline = self._thread, time.monotonic() + timeout
-        if thread is not None:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._ends.set()
-        if self._queue:
-            logger.warning("%d notices were not told before the end", len(self._queue))
+        self._outbox.close(timeout)
 
     def _ended(self, payload: Mapping[str, object]) -> None:
         self._send(notice.of_end(payload))
@@ -78,46 +65,24 @@ class Notifications:
             self._send(notice.of_budget(self._config.agent_id, limit))
 
     def _send(self, one: Notice | None) -> None:
-        """Put a notice into the queue for every notifier, and see that somebody works on it."""
+        """Have every notifier tell a notice."""
         if one is None or one.event not in self._wanted:
             return
-        clean = Notice(one.event, self._redact(one.title), self._redact(one.text), _clean(one.facts, self._redact))
-        with self._turn:
-            self._queue.extend((shown, notifier, clean) for shown, notifier in self._notifiers)
-            if self._thread is None and not self._ends.is_set():
-                self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
-                self._thread.start()
+        clean = Notice(one.event, self._redact(one.title), self._redact(one.text), within(one.facts, self._redact))
+        self._outbox.put(*((shown, notifier, clean) for shown, notifier in self._notifiers))
 
-    def _work(self) -> None:
-        while True:
-            with self._turn:
-                if not self._queue or self._ends.is_set():
-                    self._thread = None
-                    return
-                shown, notifier, one = self._queue.popleft()
-            try:
-                self._trying()(notifier.tell, one)
-            except NotTold as error:
-                logger.warning("%s was not told that a task is %s: %s", shown, one.event, error)
-            except Exception as error:  # the last line of defence: a library's message may hold the address
-                logger.warning("%s was not told that a task is %s: %s", shown, one.event, type(error).__name__)
-
-    def _trying(self) -> tenacity.Retrying:
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotTold) and not error.is_final),
-            stop=tenacity.stop_after_attempt(self._config.webhook_tries) | tenacity.stop_when_event_set(self._ends),
-            wait=tenacity.wait_random_exponential(WAIT_SECONDS, LONGEST_WAIT),
-            sleep=tenacity.sleep_using_event(self._ends),
-            reraise=True,
-        )
+    def _tell(self, entry: tuple[str, Notifier, Notice]) -> None:
+        shown, notifier, one = entry
+        try:
+            self._outbox.trying(self._config.webhook_tries, _is_passing)(notifier.tell, one)
+        except NotTold as error:
+            logger.warning("%s was not told that a task is %s: %s", shown, one.event, error)
+        except Exception as error:  # the last line of defence: a library's message may hold the address
+            logger.warning("%s was not told that a task is %s: %s", shown, one.event, type(error).__name__)
 
 
-def _clean(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {str(name): _clean(inner, redact) for name, inner in value.items()}
-    return [_clean(inner, redact) for inner in value] if isinstance(value, list | tuple) else value
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, NotTold) and not error.is_final
 
 
 __all__ = ["Event", "Notifications"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from components import durable
 from components.evidence import Evidence, listed
 from components.model import Verdict
-from components.redact import plain, shorten
+from components.redact import plain, shorten, within
 from components.run_directory import RECEIPT, RunDirectory
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ def evidence_part(found: Evidence, redact: Callable[[str], str]) -> dict[str, An
 
 
 def _without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(plain(value))
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner, redact) for name, inner in value.items()}
-    return [_without_secrets(inner, redact) for inner in value] if isinstance(value, list | tuple) else value
+    return within(value, lambda text: redact(plain(text)))
 
 
 def has_said(data: Parts) -> bool:

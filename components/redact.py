@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 SECRET = "[secret]"  # noqa: S105
@@ -92,6 +93,15 @@ def plain(text: str) -> str:
     To be done before secrets are looked for: an escape within a secret would hide it.
     """
     return LONE_SURROGATES.sub("\ufffd", ESCAPES.sub("", text))
+
+
+def within(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON with every text in it redacted, names of keys excepted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(name): within(inner, redact) for name, inner in value.items()}
+    return [within(inner, redact) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def shorten(text: str, limit: int) -> str:
