@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from components import branch_names, durable, git, git_command, unsaved_work, worktree_entry
+from components import branch_names, durable, git, git_command, home_branch, unsaved_work, worktree_entry
 from components.errors import ConfigError, GitFailed
 from components.model import Task, Workspace
 from components.states import Complexity
@@ -52,7 +52,7 @@ class GitWorktree:
         branch_names.check_identifier("task id", task.id)
         branch_names.check_identifier("claim", claim)
         if task.complexity is not Complexity.MAJOR:
-            return self._main_checkout(last)
+            return self._main_checkout(task, last)
         try:
             with git_command.locked(self._common) as lock:
                 worktree_entry.repair(self.repository, self._common)
@@ -121,11 +121,12 @@ class GitWorktree:
             ) from error
         return self._base
 
-    def _main_checkout(self, last: Workspace | None) -> Workspace:
-        branch = git.current_branch(self.repository)
+    def _main_checkout(self, task: Task, last: Workspace | None) -> Workspace:
         if last is not None and not last.is_worktree and last.path == self.repository and last.base_commit:
-            return replace(last, branch=branch)
-        return Workspace(self.repository, self.repository, branch, git.head_commit(self.repository))
+            is_named = last.branch and last.branch == task.branch
+            return last if is_named else replace(last, branch=git.current_branch(self.repository))
+        branch, start = home_branch.wanted(self.repository, task)
+        return Workspace(self.repository, self.repository, branch, start)
 
     def _make_base(self) -> None:
         """Make the directory for worktrees, unseen by `git status`. It must still be where it was at the start."""

@@ -43,11 +43,11 @@ def agent(held: Held, run: RunDirectory, tools: Tools) -> bool:
     """
     _end_rivals(held, tools)
     workspace = workspace_of(held)
-    described = describe(held, workspace, tools)
-    command = tools.executor.command(described)
     with main_checkout.exclusive(workspace, held, tools) as locks:
         if claiming.is_lost(tools.source.look(held.task), held):
             return False
+        described = describe(held, workspace, tools)
+        command = tools.executor.command(described)
         if not workspace.is_worktree:
             safekeeping.keep(held, tools, safekeeping.BEFORE, thorough=False)
         run.create(command, workspace.path, limits_of(described, tools))

@@ -6,8 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from components import durable, git
-from components.errors import Draining
+from components import durable, git, home_branch
+from components.errors import Draining, GitFailed
 from components.model import Held, Workspace
 from components.signals import Intent
 from components.tools import Tools
@@ -20,7 +20,8 @@ CHECKOUT_SECONDS = 1.0
 def exclusive(workspace: Workspace, held: Held, tools: Tools) -> Iterator[tuple[int, ...]]:
     """Hold the lock of a main checkout, waiting for it; yields descriptors that what is started there may inherit.
 
-    A worktree has none. Raises Draining when the operator wants to leave or stop before the turn comes.
+    The checkout is on the task's branch then. A worktree has no lock. Raises Draining when the operator wants to leave
+    or stop before the turn comes, GitFailed where the checkout cannot be put on the branch.
     """
     if workspace.is_worktree:
         yield ()
@@ -36,6 +37,21 @@ def exclusive(workspace: Workspace, held: Held, tools: Tools) -> Iterator[tuple[
             raise Draining(f"task {held.task.id} waits for its turn; the next start goes on with it")
         fd = durable.try_lock(path)
     try:
+        home_branch.enter(workspace, held.claim, held.task.id, fd)
         yield (fd,)
+    finally:
+        os.close(fd)
+
+
+def hand_back(workspace: Workspace, held: Held, tools: Tools) -> None:
+    """Put a main checkout back on its own branch; where somebody works there now, that is for them to do."""
+    fd = durable.try_lock(git.git_directory(workspace.repository) / CHECKOUT_LOCK)
+    if fd is None:
+        return
+    try:
+        if why := home_branch.leave(workspace.repository, held.claim, fd):
+            tools.ui.warning(why)
+    except GitFailed as error:
+        tools.ui.warning(f"The checkout is not back on its own branch: {error}")
     finally:
         os.close(fd)

@@ -42,8 +42,11 @@ def examine(held: Held, run: RunDirectory, verdict: Verdict, tools: Tools) -> Ve
         return verdict
     if not checking.see_out(held, tools):
         return _stopped(verdict, held, tools)
-    with main_checkout.exclusive(held.workspace, held, tools) as locks:
-        judged = _judged(held, run, verdict, tools, locks)
+    try:
+        with main_checkout.exclusive(held.workspace, held, tools) as locks:
+            judged = _judged(held, run, verdict, tools, locks)
+    except GitFailed as error:
+        judged = _as(Reason.WORK_UNFINISHED, f"its work cannot be examined: {error}", verdict)
     judged = replace(judged, detail=tools.redact(plain(judged.detail)))
     receipt.add(run, verdict=receipt.verdict_part(judged))
     return judged

@@ -20,6 +20,7 @@ from components import (
     history_entry,
     hook_payload,
     launch,
+    main_checkout,
     orphans,
     policy,
     process,
@@ -203,8 +204,10 @@ def debrief(held: Held, tools: Tools) -> Held:
 
 
 def clean_up(held: Held, tools: Tools) -> Held:
-    """Remove the worktree if nothing would be lost with it."""
-    if held.workspace is not None and held.workspace.is_worktree:
+    """Remove the worktree if nothing would be lost with it; put a main checkout back on its own branch."""
+    if held.workspace is not None and not held.workspace.is_worktree:
+        main_checkout.hand_back(held.workspace, held, tools)
+    elif held.workspace is not None:
         safekeeping.keep(held, tools, "before the worktree is closed")
         for reason in tools.worktrees.close(held.workspace):
             tools.ui.warning(f"The worktree {held.workspace.path} is kept: {reason}")
