@@ -59,10 +59,10 @@ COMMANDS: tuple[tuple[float, str], ...] = (
     (0.30, "workspaces prune --dry-run"),
     (0.30, "cancel 0123cafe"),
     (0.30, "restart 0123cafe"),
-    (0.60, "doctor"),
+    (0.30, "doctor"),
     (0.30, "(completion of) show 0"),
 )
-"""The most that each may cost. `doctor` asks git and the server as well: of the executions it looks at each once."""
+"""The most that each may cost; of what is over for good, the first look tells the others."""
 REFUSED = frozenset({1, 4})
 """Exit codes that are an answer too: an id that there is not, a machine without a server."""
 
@@ -137,6 +137,7 @@ def leave_files(home: Path, one: Execution, at: float) -> None:
         "out": OUT,
         "err": b"",
         "alive": b"",
+        "pids": b'{"shim": [1, 1], "agent": [2, 1], "boot_id": "an earlier one", "pid_namespace": ""}',
         "prompt": b"Do it",
     }
     for name, content in files.items():

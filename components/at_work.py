@@ -12,7 +12,6 @@ from pathlib import Path
 
 from components import execution_log, overview, progress, text_file, unstarted
 from components.branch_names import SHORT
-from components.claude_stream import ClaudeListener
 from components.errors import NotFound
 from components.execution import Execution
 from components.model import Held
@@ -158,6 +157,8 @@ def so_far(run: RunDirectory) -> tuple[float, bool]:
         is_whole = run.out.stat().st_size <= OUT_BYTES
     except (NotFound, OSError):
         return 0.0, True
+    from components.claude_stream import ClaudeListener  # where no agent lives it is not needed, and takes 5 ms to load
+
     listener = ClaudeListener()
     for line in lines:
         listener.hear(line)

@@ -6,10 +6,9 @@ like a failure.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
-
-from components.signals import Signals
 
 LASTING = frozenset({"run", "execute"})
 """The commands that take signals over; every other one is ended by them as any program is."""
@@ -18,7 +17,10 @@ OF_ALL_COMMANDS = frozenset({"-h", "--help", "--version"})
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    gc.disable()  # what is loaded is no garbage: `Commands.get_command` switches it on again
     if is_lasting(sys.argv[1:]):
+        from components.signals import Signals
+
         Signals.hold_back()
     from components.cli import main as command_line
 

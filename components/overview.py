@@ -1,7 +1,8 @@
 """What is at work on this machine, read from journals and run directories.
 
-A look changes nothing and sets nothing aside; what cannot be read is named in `Overview.unreadable`. Liveness is told
-by the locks that the kernel frees with a process: each is tried, shared, for as long as one system call takes.
+A look changes nothing but what `bygone` remembers, and sets nothing aside; what cannot be read is named in
+`Overview.unreadable`. Liveness is told by the locks that the kernel frees with a process: each is tried, shared, for as
+long as one system call takes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import dead_letters, durable, execution_names, journal_format, process, text_file
+from components import bygone, dead_letters, durable, journal_format, process, text_file
 from components.branch_names import SHORT
 from components.dead_letters import DeadLetter
 from components.model import Held, ProcessId
-from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.run_directory import CLOSED, JOURNAL, RunDirectory, RunState
 from components.task_persistence import host_name
 
 TYPED = re.compile(r"task-[0-9a-f]{8}")
@@ -117,9 +118,9 @@ def look(home: Path, host: str = "", *, with_strays: bool = True) -> Overview:
 
 
 def living_runs(home: Path) -> Iterator[Run]:
-    """Yield the runs whose agent or shim lives; of the others no more than their lock is looked at."""
-    runs = os.path.join(home, "runs")  # noqa: PTH118 - text: a Path for each of ten thousand takes longer than the look
-    for name in sorted(execution_names.names(home / "runs")):
+    """Yield the runs whose agent or shim lives; of the others no more than their lock is looked at, and that once."""
+    runs = os.path.join(home, "runs")  # noqa: PTH118
+    for name in bygone.others(home, "runs", _is_over):
         try:
             is_held = durable.is_held(f"{runs}/{name}/alive")
         except OSError:
@@ -129,6 +130,18 @@ def living_runs(home: Path) -> Iterator[Run]:
                 run = run_at(home / "runs" / name)
                 if run.is_alive:
                     yield run
+
+
+def _is_over(run: str) -> bool:
+    """Has a run begun, or been given up, and is nobody alive in it? Then nobody ever will be.
+
+    The marks are looked at before the lock: a run that begins in between has its lock.
+    """
+    has_mark = os.path.exists(f"{run}/pids") or os.path.exists(f"{run}/{CLOSED}")  # noqa: PTH110
+    try:
+        return has_mark and not durable.is_held(f"{run}/alive")
+    except OSError:
+        return False
 
 
 def run_at(path: Path) -> Run:

@@ -7,11 +7,13 @@ What cannot be read raises ValueError with a sentence that names the field and w
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.model import Task
-from components.ports import Change, Registration
 from components.states import Complexity, Role
+
+if TYPE_CHECKING:  # journals are read by the words here too, in every command; only the runner loads the ports
+    from components.ports import Change, Registration
 
 ID = re.compile(r"[0-9]{1,18}")
 UNPRINTABLE = re.compile(
@@ -87,6 +89,8 @@ def accept(data: object) -> None:
 
 def parse_registration(data: object) -> Registration:
     """Return what the server has stored of the agent, from the answer to `register`."""
+    from components.ports import Registration
+
     agent = member(data, "agent")
     if not isinstance(agent, dict):
         raise ValueError(f"agent is {_kind(agent)}, not an object")
@@ -105,6 +109,8 @@ def parse_changes(data: object, task: Task) -> list[Change]:
     Changes from before the task was made belong to an earlier one with the same id; timestamps are naive UTC of one
     form, which sort as text. Rows that cannot be read are left out.
     """
+    from components.ports import Change
+
     changes = []
     for row in parse_rows(data):
         if str(row.get("task_id")) == task.id:

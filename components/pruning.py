@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import cancelling, durable, execution_names, history_entry, journal_format, remains, typed_task
+from components import bygone, cancelling, durable, execution_names, history_entry, journal_format, remains, typed_task
 from components.branch_names import SHORT
 from components.errors import NotFound, StateCorrupt
 from components.execution import Selection
@@ -109,7 +109,8 @@ def _protected(home: Path, asked: list[Remains], old_first: list[Remains], reade
     kept = {claim[:SHORT] for claim in in_hand(home)}
     if not asked:
         return kept
-    kept |= {one.short_id for one in asked if any(map(_is_alive, one.paths))}
+    over = {f"{home}/runs/{name}" for name in bygone.names(home, "runs")}
+    kept |= {one.short_id for one in asked if any(path not in over and _is_alive(path) for path in one.paths)}
     failures = _failures(reader) if reader is not None and reader.newest_ids(1) else _failures_by_files(home, old_first)
     return kept | set(failures)
 

@@ -32,11 +32,11 @@ def enter_ended(home: Path, store: Store) -> int:
 
     Their runner could not reach it, and what it had kept to be told later is gone.
     """
-    claims = typed_task.claims(home)
-    if not claims:
-        return 0
-    known = {str(row[0]) for row in store.rows(store_queries.typed_ids())}
-    ended = [_held(typed) for claim in claims if claim not in known and (typed := _ended(home, claim)) is not None]
+    named = set(execution_names.names(home / typed_task.DIRECTORY))
+    if named:
+        named.difference_update(row[0] for row in store.rows(store_queries.typed_ids()))
+    claims = sorted(filter(journal_format.CLAIM.fullmatch, named))
+    ended = [_held(typed) for claim in claims if (typed := _ended(home, claim)) is not None]
     if not ended:
         return 0
     begun = {held.claim: held for held in _newest(home / "runs", {one.claim[:SHORT] for one in ended})}

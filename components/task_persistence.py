@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import socket
 import stat
 import time
 import uuid
@@ -154,4 +153,4 @@ def host_name() -> str:
         text = Path("/etc/machine-id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         text = ""
-    return text or socket.gethostname()
+    return text or os.uname().nodename

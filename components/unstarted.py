@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components import execution_index, history_entry, typed_task
+from components import bygone, execution_index, history_entry, typed_task
 from components.errors import RunnerError
 from components.execution import Execution, Selection
 from components.execution_index import ExecutionFiles
@@ -31,17 +31,17 @@ class Unstarted:
 
 def find(home: Path) -> Iterator[Unstarted]:
     """Yield the typed tasks that have not ended, also those that have a journal by now."""
-    tasks = os.path.join(home, typed_task.DIRECTORY)  # noqa: PTH118 - text: there may be ten thousand
-    for claim in typed_task.claims(home):
-        directory = f"{tasks}/{claim}"
-        if os.path.exists(f"{directory}/verdict.json"):  # noqa: PTH110
-            continue
+    for claim in bygone.others(home, typed_task.DIRECTORY, _has_ended):
         try:
             typed = typed_task.load(home, claim)
-            since = os.stat(directory).st_mtime  # noqa: PTH116
+            since = typed_task.directory_of(home, claim).stat().st_mtime
         except (RunnerError, OSError):
             continue
         yield Unstarted(typed, _stage(home, claim, since))
+
+
+def _has_ended(directory: str) -> bool:
+    return os.path.exists(f"{directory}/verdict.json")  # noqa: PTH110 - text: there may be ten thousand
 
 
 def never_began(files: ExecutionFiles) -> bool:

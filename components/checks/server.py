@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import components
 from components import pm_wire
 from components.checks import Check, Finding, Installation, ok, problem, problem_of, warning
 from components.config import Config, require
 from components.errors import RunnerError
-from components.http import Origin, Request
-from components.pm_api import API, PmApi, data_of
+
+if TYPE_CHECKING:  # to ask takes a quarter of the time of all checks to load, and most have no server
+    from components.http import Origin
+    from components.pm_api import PmApi
 
 ANSWER_SECONDS = 3.0
 NO_SERVER = "none is configured (HEADLESS_PM_API_URL, HEADLESS_PM_API_KEY): `task`, `serve`, `workflow` need none"
@@ -23,6 +29,12 @@ CLOCK_SECONDS = 30.0
 def server(installation: Installation) -> Iterator[Finding]:
     """Does the server answer, accept the key, and have this agent as we have it? Nothing is written there."""
     config = installation.config
+    if not (installation.has_server or _is_anybody_at(config.api_url)):
+        yield ok(NO_SERVER)
+        return
+    from components.http import Request
+    from components.pm_api import API
+
     origin, api = _opened(config)
     try:
         health, seconds_ahead = _health(origin)
@@ -43,8 +55,21 @@ def server(installation: Installation) -> Iterator[Finding]:
         yield from _agent(config, rows)
 
 
+def _is_anybody_at(url: str) -> bool:
+    """Does anything listen at an address that nobody gave, but that is the usual one?"""
+    parts = urlsplit(url)
+    with contextlib.suppress(OSError):
+        usual = 443 if parts.scheme == "https" else 80
+        socket.create_connection((parts.hostname or "", parts.port or usual), timeout=ANSWER_SECONDS).close()
+        return True
+    return False
+
+
 def _opened(config: Config) -> tuple[Origin, PmApi]:
     """Return what asks and what reads the answers: asked through the API, an agent may be signed in on the way."""
+    from components.http import Origin
+    from components.pm_api import PmApi
+
     words = (config.api_url, config.api_key, config.agent_id, str(config.role), config.level)
     api = PmApi(*words, timeout=ANSWER_SECONDS, wait=_no_rest)
     headers = {"X-API-Key": config.api_key, "User-Agent": f"advanced-agent-runner/{components.__version__}"}
@@ -57,6 +82,9 @@ def _no_rest(_seconds: float) -> None:
 
 def _health(origin: Origin) -> tuple[object, float | None]:
     """Return what the server tells of itself, and by how many seconds its clock is ahead of ours."""
+    from components.http import Request
+    from components.pm_api import data_of
+
     begun = time.time()
     answer = origin.ask(Request("GET", "/health"))
     ours = (begun + time.time()) / 2
