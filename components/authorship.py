@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components import branch_names, git, git_history
+from components import branch_names, git_history
 from components.git_history import Made
 from components.model import Task, Workspace
 from components.starting_point import StartingPoint
@@ -106,8 +106,7 @@ def _of_others(workspace: Workspace, beginning: Beginning) -> Iterator[str]:
     A branch that was made since may be the agent's; so may be what was pushed.
     """
     repository = workspace.repository
-    now = git_history.refs(repository)
-    trunk = git.default_branch(repository)
+    trunk, now = git_history.refs(repository)
     before = beginning.before.refs if beginning.before else {}
     known = before or {ref: tip for ref, tip in now.items() if ref == f"{HEADS}{trunk}"}
     ours = _names(workspace, beginning.task, trunk)

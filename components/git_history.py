@@ -68,8 +68,8 @@ def parents_of(path: Path, base: str, head: str, without: Iterable[str] = ()) ->
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
-def refs(repository: Path) -> dict[str, str]:
-    """Return ref -> commit of the branches, remotes' branches and tags: the trunk, and what it does not have.
+def refs(repository: Path) -> tuple[str, dict[str, str]]:
+    """Return the trunk's name, and ref -> commit of the branches, remotes' branches and tags: it, and what it has not.
 
     The 2000 newest. Raises GitFailed.
     """
@@ -78,7 +78,7 @@ def refs(repository: Path) -> dict[str, str]:
     beside = (f"--no-merged={tip}", "refs/tags") if tip else ()  # without it a tag might be of no commit at all
     listed = git_command.run(repository, *words, *beside, "refs/heads", "refs/remotes").stdout
     found = {ref: commit for commit, _, ref in (row.partition(" ") for row in os.fsdecode(listed).splitlines())}
-    return found | ({f"refs/heads/{name}": tip} if tip else {})
+    return name, found | ({f"refs/heads/{name}": tip} if tip else {})
 
 
 def is_pushed(repository: Path, ref: str) -> bool:
@@ -186,15 +186,10 @@ def _version() -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0, 0)
 
 
-def trunk(repository: Path) -> str:
-    """Return the commit at the tip of the branch that work is merged into, "" where it cannot be told."""
-    return git.trunk(repository)[1]
-
-
 def started_from(repository: Path, base: str) -> str:
     """Return where work that begins at `base` left the trunk: the newest commit that no agent on the way has made."""
     try:
-        tip = trunk(repository)
+        _, tip = git.trunk(repository)
         return (merge_base(repository, base, tip) if tip else "") or base
     except GitFailed:
         return base

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from components import git_command, git_history, starting_point
+from components import git, git_command, starting_point
 from components.private_index import PrivateIndex
 from components.redact import Redactor
 
@@ -42,7 +42,7 @@ def without(top: Path, head: str, tree: str, paths: Sequence[str]) -> str:
 
 def committed(top: Path, head: str, remote: str, known: Redactor) -> list[str]:
     """Return the files into which commits put a secret that neither the trunk nor a remote has. Raises GitFailed."""
-    trunk = git_history.trunk(top)
+    _, trunk = git.trunk(top)
     seen = (*([trunk] if trunk else ()), f"--remotes={remote}")
     words = ("log", "--patch", "--text", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--cc")
     with tempfile.TemporaryDirectory(prefix="agent-runner-") as scratch:

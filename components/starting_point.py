@@ -79,7 +79,7 @@ def now(workspace: Workspace, remote: str) -> StartingPoint:
         sending=_digest_of([address(top, remote), *sending]),
         is_worktree=workspace.is_worktree,
         repository=str(top),
-        refs=git_history.refs(top),
+        refs=git_history.refs(top)[1],
         identities=sorted(identities(top)),
     )
 
