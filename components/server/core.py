@@ -53,6 +53,12 @@ class Core:
     def home(self) -> Path:
         return self.loaded.config.home
 
+    @property
+    def config_file(self) -> str:
+        """The configuration file as every process of this machine finds it, "" for none."""
+        file = self.loaded.file
+        return str(file.absolute()) if file is not None else ""
+
     def projects(self) -> dict[str, Path]:
         """Return the repositories that tasks may be for, by name: the configured ones, and the one we stand in."""
         config = self.loaded.config

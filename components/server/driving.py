@@ -9,8 +9,7 @@ from components.server.core import Core
 
 def start(core: Core) -> None:
     """Have what waits in workflows worked on by the driver, which outlives the service. Nothing where one lives."""
-    file = core.loaded.file
-    pid = workflow_driver.start(core.home, core.environ, str(file.absolute()) if file is not None else "")
+    pid = workflow_driver.start(core.home, core.environ, core.config_file)
     if pid:
         core.children.add(pid)
 

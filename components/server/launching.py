@@ -44,8 +44,8 @@ def typed(core: Core, order: Order, claim: str) -> TypedTask:
         complexity=order.complexity,
     )
     settings = {**_usual(core, order.level), **order.settings}
-    if core.loaded.file is not None:
-        settings["config"] = str(core.loaded.file.absolute())
+    if core.config_file:
+        settings["config"] = core.config_file
     made = TypedTask(claim, task, order.project.path, order.project.name, settings, door=Door.SERVE)
     _check(core, made)
     return made

@@ -42,7 +42,7 @@ def create(core: Here, given: NewWorkflow, response: Response) -> dict[str, Any]
     data |= {"defaults": given.defaults} if given.defaults else {}
     graph = workflow_file.graph_of(data, given.name, may_be_empty=True)
     graph = replace(graph, project=str(core.project(given.project).path))
-    made = workflow_entry.enter(AgentStore(core.store), graph, core.loaded.config, _config_file(core))
+    made = workflow_entry.enter(AgentStore(core.store), graph, core.loaded.config, core.config_file)
     response.headers["Location"] = f"/api/workflows/{made.id}"
     return _shown(core, made.id)
 
@@ -71,7 +71,7 @@ def get(core: Here, workflow_id: str) -> dict[str, Any]:
 def add_node(core: Here, workflow_id: str, given: NodeGiven) -> dict[str, Any]:
     """Add a node to a workflow that has not begun."""
     agents, one = _found(core, workflow_id)
-    workflow_entry.add(agents, one, [workflow_file.node_of(given)], core.loaded.config, _config_file(core))
+    workflow_entry.add(agents, one, [workflow_file.node_of(given)], core.loaded.config, core.config_file)
     return _shown(core, one.id)
 
 
@@ -133,7 +133,7 @@ def spawn(core: Here, given: NewAgent) -> dict[str, Any]:
         priority=given.priority,
         settings=workflow_entry.settings_text(checked.limits),
         project=parent.project if parent and not given.project else str(core.project(given.project).path),
-        config_file=_config_file(core),
+        config_file=core.config_file,
     )
     made = workflow_entry.spawn(agents, wanted, core.loaded.config, parent)
     with _engine(core, agents) as engine:
@@ -218,7 +218,3 @@ def _shown(core: Core, word: str) -> dict[str, Any]:
         "agents": [_told(core, node, needs.get(node.id, [])) for node in nodes],
         "mermaid": workflow_picture.mermaid(workflow_picture.drawn(nodes, needs)),
     }
-
-
-def _config_file(core: Core) -> str:
-    return str(core.loaded.file.absolute()) if core.loaded.file is not None else ""
