@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from components.short_id import SHORT
+
 
 class NodeKind(StrEnum):
     """What a node is: work of an agent, a question to a person, or the same work on each item of a list."""
@@ -129,7 +131,7 @@ class Agent:
     @property
     def short_id(self) -> str:
         """The id as people see and type it."""
-        return self.id[:8]
+        return self.id[:SHORT]
 
     @property
     def name(self) -> str:
@@ -156,7 +158,7 @@ class Workflow:
     @property
     def short_id(self) -> str:
         """The id as people see and type it."""
-        return self.id[:8]
+        return self.id[:SHORT]
 
 
 @dataclass(frozen=True, slots=True)

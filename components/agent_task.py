@@ -10,8 +10,8 @@ from pathlib import Path
 from components import background, branch_names, typed_task, workflow_entry, workplace
 from components.agent import Agent, AgentStatus, NodeKind
 from components.agent_store import AgentStore
-from components.branch_names import SHORT
 from components.config import Config
+from components.short_id import SHORT
 from components.states import Complexity, Door
 from components.typed_task import TypedTask
 

@@ -11,13 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from components import execution_log, overview, progress, text_file, unstarted
-from components.branch_names import SHORT
 from components.errors import NotFound
 from components.execution import Execution
 from components.model import Held
 from components.overview import Agent, Overview, Run
 from components.progress import UNKNOWN, Estimate
 from components.run_directory import RunDirectory
+from components.short_id import SHORT
 from components.states import Phase
 from components.store_reader import StoreReader
 from components.unstarted import INTERRUPTED, Unstarted

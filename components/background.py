@@ -15,6 +15,7 @@ from pathlib import Path
 from components import durable, process, typed_task
 from components.errors import TooManyTasks
 from components.model import Held, Task
+from components.short_id import SHORT
 from components.states import Phase
 from components.task_persistence import TaskPersistence, now_text
 from components.typed_task import TypedTask
@@ -33,7 +34,7 @@ def task_of(claim: str, title: str, description: str, *, role: str, level: str, 
     from components.states import Complexity
 
     return Task(
-        id=f"t{claim[: typed_task.SHORT]}",
+        id=f"t{claim[:SHORT]}",
         title=title,
         description=description,
         role=role,

@@ -6,13 +6,13 @@ import re
 from collections.abc import Collection, Iterator
 
 from components.errors import UnsafeName
+from components.short_id import SHORT
 
 IDENTIFIER = re.compile(r"[0-9A-Za-z_-]{1,64}")
 BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 AGENT = re.compile(r"agent-[0-9a-f]{8}-[0-9]{8}T[0-9]{6}")
 WORKTREE = re.compile(rf"(task-[0-9A-Za-z_-]{{1,90}}-a[0-9]{{1,9}}|{AGENT.pattern}(-a[0-9]{{1,9}})?)(-[0-9])?")
-SHORT = 8
 LAST_NUMBER = 9
 
 

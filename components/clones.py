@@ -16,12 +16,12 @@ from pathlib import Path
 import tenacity
 
 from components import clone_entry, clone_mark, durable, git, git_command, git_credential, git_history, git_remote
-from components.branch_names import SHORT
 from components.clone_mark import Mark
 from components.config import Config
 from components.errors import ConfigError, GitFailed, RemoteUnavailable, UnsafeUrl
 from components.git_remote import Remote
 from components.git_url import Admission, RemoteUrl
+from components.short_id import SHORT
 from components.states import WorkspaceKind
 
 logger = logging.getLogger(__name__)

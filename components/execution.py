@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from components.short_id import SHORT
 from components.states import Door, ExecutionStatus
-
-SHOWN_LETTERS = 8
-"""How many letters of an id people see; the files of a run are named with as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Execution:
     @property
     def short_id(self) -> str:
         """The id as people see and type it."""
-        return self.id[:SHOWN_LETTERS]
+        return self.id[:SHORT]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components import durable, execution_names, nearest_ids, text_file
-from components.branch_names import SHORT
 from components.errors import AmbiguousId, NotFound
 from components.execution_names import STATE_LIMIT, KnownExecution
 from components.model import Held, Verdict
 from components.nearest_ids import KnownId
 from components.run_directory import JOURNAL, RECEIPT, RunDirectory, RunState
+from components.short_id import SHORT
 from components.states import Reason
 
 STARTING_SECONDS = 30.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components import journal_format, text_file
-from components.branch_names import SHORT
 from components.model import Held
+from components.short_id import SHORT
 
 STATE_LIMIT = 64 << 20
 """Bytes of a state file that are read."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components import history_entry, receipts
-from components.branch_names import SHORT
 from components.errors import RunnerError, StateCorrupt
 from components.model import Held
 from components.run_directory import RunDirectory
+from components.short_id import SHORT
 from components.states import FINAL, Door, ExecutionStatus, Phase
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from components import (
     store_file,
     store_rebuild,
 )
-from components.branch_names import SHORT
 from components.errors import StateCorrupt
 from components.execution import Execution
 from components.model import Held
 from components.run_directory import JOURNAL, RunDirectory, RunState
+from components.short_id import SHORT
 from components.states import Door, ExecutionStatus
 from components.store import Store
 from components.task_persistence import host_name

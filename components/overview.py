@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import bygone, dead_letters, durable, journal_format, process, text_file
-from components.branch_names import SHORT
 from components.dead_letters import DeadLetter
 from components.model import Held, ProcessId
 from components.run_directory import CLOSED, JOURNAL, RunDirectory, RunState
+from components.short_id import SHORT
 from components.task_persistence import host_name
 
 TYPED = re.compile(r"task-[0-9a-f]{8}")

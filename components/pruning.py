@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import bygone, cancelling, durable, execution_names, history_entry, journal_format, remains, typed_task
-from components.branch_names import SHORT
 from components.errors import NotFound, StateCorrupt
 from components.execution import Selection
 from components.execution_index import verdict
 from components.remains import Remains, is_typed
 from components.run_directory import RunDirectory, RunState
+from components.short_id import SHORT
 from components.states import ExecutionStatus
 from components.store_reader import StoreReader
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from components import text_file
-from components.branch_names import SHORT
 from components.execution import Spend
 from components.model import Held, Verdict
 from components.run_directory import RECEIPT
+from components.short_id import SHORT
 from components.states import Reason
 
 LIMIT = 64 << 20

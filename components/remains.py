@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components import execution_names, typed_task
-from components.branch_names import SHORT
+from components.short_id import SHORT
 
 MEASURED = 100
 """Of more than so many, the sizes are estimated from so many: to measure ten thousand takes 0.4 s of CPU."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from components.at_work import AtWork
-from components.branch_names import SHORT
 from components.overview import Agent
+from components.short_id import SHORT
 from components.states import Phase
 from components.unstarted import INTERRUPTED
 

@@ -11,8 +11,9 @@ from components.policy import Action
 from components.ports import Alarm
 from components.reason_words import WORDS
 from components.redact import plain
+from components.short_id import SHORT
 from components.states import Reason, TaskStatus
-from components.tools import CLAIM_LETTERS, Tools
+from components.tools import Tools
 
 LEFT_ALONE = "The task is {status} and held by {holder} now: its status is left alone, and this work is kept."
 
@@ -128,7 +129,7 @@ def _alarm(held: Held, verdict: Verdict, now: Task, tools: Tools) -> None:
 
 
 def _marker(held: Held) -> str:
-    return f"[agent-runner {held.claim[:CLAIM_LETTERS]}/{held.attempt}]"
+    return f"[agent-runner {held.claim[:SHORT]}/{held.attempt}]"
 
 
 def let_go(now: Task, tools: Tools) -> None:

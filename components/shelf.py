@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components import branch_names, durable, git, git_command, worktree_entry
 from components.errors import GitFailed, NotFound
+from components.short_id import SHORT
 from components.worktree_entry import WorktreeEntry
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def folder(task_id: str, claim: str) -> str:
     """Return what the refs of a claim begin with. Raises UnsafeName for an id that may not reach a ref."""
     branch_names.check_identifier("task id", task_id)
     branch_names.check_identifier("claim", claim)
-    return f"{ROOT}{task_id}/{claim[: branch_names.SHORT]}/"
+    return f"{ROOT}{task_id}/{claim[:SHORT]}/"
 
 
 def subject(task_id: str, why: str, files: int, left_out: int) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from components import store_file, store_queries, store_rows, store_url
 from components.errors import AmbiguousId, NotFound, StoreUnavailable
-from components.execution import SHOWN_LETTERS, Cost, Execution, Selection, Transition, WorkspaceEntry
+from components.execution import Cost, Execution, Selection, Transition, WorkspaceEntry
+from components.short_id import SHORT
 from components.states import ExecutionStatus
 from components.store_queries import Question
 from components.store_rows import Row
@@ -177,9 +178,9 @@ class StoreReader:
             return "there is none yet"
         import difflib
 
-        letters = max(len(prefix), SHOWN_LETTERS)
+        letters = max(len(prefix), SHORT)
         near = difflib.get_close_matches(prefix, [one[:letters] for one in known], n=OFFERED, cutoff=0.5)
-        words = near or [one[:SHOWN_LETTERS] for one in known[:OFFERED]]
+        words = near or [one[:SHORT] for one in known[:OFFERED]]
         return f"the {'nearest' if near else 'newest'}: {', '.join(dict.fromkeys(words))}"
 
 

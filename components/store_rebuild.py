@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from components import execution_names, history_entry, journal_format, receipts, store_queries, typed_task
-from components.branch_names import SHORT
 from components.errors import AlreadyLive, NotFound
 from components.execution import Execution
 from components.model import Held, Verdict
 from components.run_directory import JOURNAL
+from components.short_id import SHORT
 from components.states import Door, ExecutionStatus, Phase
 from components.store import Store
 from components.task_persistence import host_name

@@ -17,10 +17,9 @@ from components.presence import Presence
 from components.pulse import Pulse
 from components.redact import Redactor, secret_values
 from components.run_directory import RunDirectory
+from components.short_id import SHORT
 from components.signals import Signals
 from components.terminal_ui import TerminalUI
-
-CLAIM_LETTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class Tools:
 
     def run_of(self, held: Held) -> RunDirectory:
         """Return the run directory of the current attempt; its name tells task, claim and attempt."""
-        return RunDirectory(self.runs / f"{held.task.id}-{held.claim[:CLAIM_LETTERS]}-{held.attempt}")
+        return RunDirectory(self.runs / f"{held.task.id}-{held.claim[:SHORT]}-{held.attempt}")
 
 
 Toolbox = Callable[[], Tools]

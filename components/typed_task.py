@@ -24,9 +24,9 @@ from components import durable, execution_names
 from components.errors import NotFound
 from components.journal_format import CLAIM
 from components.model import Task, Verdict
+from components.short_id import SHORT
 from components.states import Complexity, Door, Reason
 
-SHORT = 8
 DIRECTORY = "tasks"
 QUEUED = "queued"
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components import journal_format, typed_task
-from components.branch_names import SHORT
 from components.errors import NotFound
 from components.run_directory import RunDirectory, RunState
+from components.short_id import SHORT
 from components.states import Complexity
 
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components import overview, typed_task, unstarted
-from components.branch_names import SHORT
 from components.checks import Check, Finding, Installation, ok, problem, warning
 from components.log_line import duration
 from components.overview import Agent
 from components.pm_wire import one_line
+from components.short_id import SHORT
 from components.unstarted import INTERRUPTED
 
 MEGABYTE = 1 << 20

@@ -15,6 +15,7 @@ from components.cli.output import folded, show
 from components.config import Config
 from components.log_follow import LogFollow
 from components.model import Verdict
+from components.short_id import SHORT
 
 INTERRUPTED = 130
 
@@ -24,7 +25,7 @@ def follow(config: Config, claim: str, *, as_json: bool = False) -> int:
 
     Ctrl-C leaves it at work; a second one, while we tell that, cancels it.
     """
-    files = execution_index.ExecutionFiles(config.home, claim, f"t{claim[: typed_task.SHORT]}")
+    files = execution_index.ExecutionFiles(config.home, claim, f"t{claim[:SHORT]}")
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         code = _followed(config, files)
     if as_json:

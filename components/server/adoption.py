@@ -9,6 +9,7 @@ from contextlib import suppress
 from components import background, history_sync, typed_task
 from components.errors import RunnerError
 from components.server.core import Core
+from components.short_id import SHORT
 from components.states import Door, ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ MOST = 3
 
 def adopt(core: Core, claim: str) -> bool:
     """Give an execution a runner if it needs one; False where it has nothing to go on with, or was given enough."""
-    held = history_sync.journal_of(core.home, f"task-{claim[: typed_task.SHORT]}")
+    held = history_sync.journal_of(core.home, f"task-{claim[:SHORT]}")
     if held is None or held.claim != claim or core.adoptions.get(claim, 0) >= MOST:
         return False
     core.adoptions[claim] = core.adoptions.get(claim, 0) + 1

@@ -20,6 +20,7 @@ from components.model import Verdict
 from components.server import adoption, last_words, launching
 from components.server.core import Core
 from components.server.launching import Order
+from components.short_id import SHORT
 from components.typed_task import TypedTask
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def collect(core: Core) -> None:
 
 def files_of(core: Core, task: BoardTask) -> ExecutionFiles:
     """Return the files of a task's run."""
-    return ExecutionFiles(core.home, task.execution_id, f"t{task.execution_id[: typed_task.SHORT]}")
+    return ExecutionFiles(core.home, task.execution_id, f"t{task.execution_id[:SHORT]}")
 
 
 def _settle(core: Core, task: BoardTask) -> None:

@@ -19,7 +19,6 @@ from components import (
     typed_task,
     unstarted,
 )
-from components.branch_names import SHORT
 from components.diffing import Change
 from components.errors import NotFound, RunnerError
 from components.execution import Execution, Transition
@@ -27,6 +26,7 @@ from components.execution_index import ExecutionFiles
 from components.run_directory import RunState
 from components.server import last_words
 from components.server.core import Core
+from components.short_id import SHORT
 from components.states import LIVE, ExecutionStatus
 
 PATCH_BYTES = 1 << 20
