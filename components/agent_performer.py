@@ -36,7 +36,7 @@ from components.states import Reason
 from components.task_persistence import host_name
 from components.terminal_ui import TerminalUI
 from components.typed_task import TypedTask
-from components.workflow_engine import WorkflowEngine
+from components.workflow_engine import CANCELLED, STOPPED, WorkflowEngine
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,9 @@ class AgentPerformer:
             return
         if entry.lost >= self._config.max_attempts:
             self.engine.settle(one, AgentStatus.FAILED, reason=str(Reason.KILLED), error=LOST.format(count=entry.lost))
+            return
+        if is_cancelled() and not typed_task.directory_of(self._config.home, one.execution_id).exists():
+            self.engine.settle(one, AgentStatus.CANCELLED, reason=CANCELLED, error=STOPPED)
             return
         try:
             typed = agent_task.begun(self._config, self._agents, one)

@@ -129,10 +129,11 @@ class AgentStore:
         )
 
     def has_any(self, statuses: Collection[AgentStatus]) -> bool:
-        """Is any agent at one of these statuses: of a workflow that goes on, or spawned alone?"""
+        """Is any agent at one of these statuses: of a workflow that goes on, or spawned alone; or still at work?"""
         words = ", ".join(f"'{status}'" for status in statuses)
         active = "SELECT id FROM workflows WHERE status = 'active' UNION SELECT ''"
-        text = f"SELECT 1 FROM agents WHERE workflow_id IN ({active}) AND status IN ({words}) LIMIT 1"  # noqa: S608
+        chosen = f"(workflow_id IN ({active}) AND status IN ({words})) OR status = 'active'"
+        text = f"SELECT 1 FROM agents WHERE {chosen} LIMIT 1"  # noqa: S608
         return bool(self._store.rows((text, {})))
 
     def spawned(self, limit: int = 50) -> list[Agent]:

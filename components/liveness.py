@@ -35,14 +35,26 @@ KEPT_SECONDS = 30 * 86400.0
 
 
 class Liveness:
-    """Beats for one worker, and judges the others. `adopt` takes over what a dead life of this place had."""
+    """Beats for one worker, and judges the others.
 
-    def __init__(self, ledger: Ledger, home: Path, row: WorkerRow, ttl: float, adopt: Callable[[str], None]) -> None:
+    `adopt` takes over what a dead life of this place had, `end_cancelled` ends what a dead life had to end.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        home: Path,
+        row: WorkerRow,
+        ttl: float,
+        adopt: Callable[[str], None],
+        end_cancelled: Callable[[str], None],
+    ) -> None:
         self._ledger = ledger
         self._home = home
         self._row = row
         self._ttl = ttl
         self._adopt = adopt
+        self._end_cancelled = end_cancelled
         self._interval = min(10.0, ttl / BEATS)
         self._place = doorbell.place_of(row.life)
         self._heard_since = self._last_beat = time.monotonic()
@@ -81,6 +93,7 @@ class Liveness:
         """Take over what dead workers of this place had, and bury them."""
         for life in lives:
             self._adopt(life)
+            self._end_cancelled(life)
             self._ledger.database.sign_out(life)
             doorbell.bury(self._home, life)
 
@@ -89,6 +102,7 @@ class Liveness:
         heard = {row.life: row for row in self._ledger.database.workers()}
         silent = {life for life, row in heard.items() if row.age >= self._ttl}
         for life in (owners - heard.keys()) | (owners & silent):
+            self._end_cancelled(life)
             given = self._ledger.give_back(life, self._ledger.in_hand(life))
             who = f"{heard[life].name} on {heard[life].host}" if life in heard else life
             logger.warning("worker %s was not heard for %.0f s; %d entries go to others", who, self._ttl, given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -34,11 +35,21 @@ class InHand:
 
 
 class Performing:
-    """What is in hand. `give_back` lets others have an entry, by its key; `on_end` is told when one is done with."""
+    """What is in hand. `on_end` is told when one is done with.
 
-    def __init__(self, performer: Performer, give_back: Callable[[str], object], on_end: Callable[[], None]) -> None:
+    By its key `give_back` lets others have an entry, and `let_go` tells that one was ended as somebody wanted.
+    """
+
+    def __init__(
+        self,
+        performer: Performer,
+        give_back: Callable[[str], object],
+        let_go: Callable[[str], object],
+        on_end: Callable[[], None],
+    ) -> None:
         self._performer = performer
         self._give_back = give_back
+        self._let_go = let_go
         self._on_end = on_end
         self._in_hand: dict[str, InHand] = {}
         self._lock = threading.Lock()
@@ -71,6 +82,17 @@ class Performing:
             for key in keys:
                 self._in_hand[key] = InHand()
 
+    def end(self, entries: Mapping[str, QueueEntry]) -> None:
+        """End entries whose worker had died when, or after, somebody wanted their end; each in a thread of its own."""
+        for key, entry in entries.items():
+            with self._lock:
+                self._in_hand[key] = InHand(entry, is_cancelled=True)
+            threading.Thread(target=self._end, args=(key, entry), name=f"end-{key}", daemon=True).start()
+
+    def _end(self, key: str, entry: QueueEntry) -> None:
+        with contextlib.suppress(LeftAlone):
+            self.perform(key, entry)
+
     def drop(self, key: str) -> None:
         """Count an entry as in hand no more."""
         with self._lock:
@@ -92,6 +114,8 @@ class Performing:
         try:
             self._try(key, entry, one)
             self.performed += 1
+            if one.is_cancelled:
+                self._let_go(key)
         except (Draining, TaskTaken) as error:
             logger.info("%s is left: %s", key, error)
             raise LeftAlone from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from components import durable, store_url
+from components.errors import StoreUnavailable
 from components.ports import QueueEntry
 from components.queue_database import SCHEMA, QueueDatabase
 from components.queue_ledger import APPLICATION, FORMAT, KNOWN_FORMATS, PERFORM, QUEUE, Ledger
@@ -145,6 +146,37 @@ class Claims(Ledger):
         )
         return Claim(tuple(key for (key,) in found), owner)
 
+    def adopt_cancelled(self, life: str) -> dict[str, QueueEntry]:
+        """Take the entries that a dead life had when somebody wanted their end, and return them by their keys.
+
+        Each goes to one of those who ask.
+        """
+        had = "status = 'CANCELLED' AND name = :perform AND executor_id = :life"
+        chosen = {"perform": PERFORM, "life": life}
+        rows = self.database.rows(f"SELECT workflow_uuid FROM {{prefix}}workflow_status WHERE {had}", **chosen)  # noqa: S608
+        with self._translated():
+            statuses = self._client._sys_db.get_workflow_statuses([key for (key,) in rows])
+        entries = {status["workflow_uuid"]: _entry_of(status) for status in statuses}
+        ours = self.database.rows(
+            f"UPDATE {{prefix}}workflow_status SET executor_id = :own WHERE {had} RETURNING workflow_uuid",  # noqa: S608
+            own=self.life,
+            **chosen,
+        )
+        return {key: entries[key] for (key,) in ours if key in entries}
+
+    def let_go(self, key: str) -> None:
+        """Have nobody look after a cancelled entry any more: its agent's end is recorded.
+
+        Where the database is away, whoever takes it over finds that out.
+        """
+        with contextlib.suppress(StoreUnavailable):
+            self.database.rows(
+                "UPDATE {prefix}workflow_status SET executor_id = NULL"
+                " WHERE workflow_uuid = :key AND status = 'CANCELLED' AND executor_id = :own",
+                key=key,
+                own=self.life,
+            )
+
     def begin(self, claim: Claim) -> set[str]:
         """Have each entry of a claim performed, in a thread of its own, and return the keys for which that is so.
 
@@ -191,6 +223,11 @@ class Claims(Ledger):
         if self._running is not None:
             self._dbos.DBOS.destroy(destroy_registry=True)
         super().close()
+
+
+def _entry_of(status: WorkflowStatusInternal) -> QueueEntry:
+    agent_id, attempt, role, priority, lost = json.loads(_with_losses(status)["inputs"] or "")["positionalArgs"]
+    return QueueEntry(agent_id, attempt + lost, role, priority, lost)
 
 
 def _with_losses(status: WorkflowStatusInternal) -> WorkflowStatusInternal:

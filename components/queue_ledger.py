@@ -121,10 +121,11 @@ class Ledger:
         return {(status, role): count for status, role, count in found}
 
     def owners(self) -> set[str]:
-        """Return the lives that have something in hand."""
+        """Return the lives that have something in hand, be it only to end it."""
         found = self.database.rows(
-            "SELECT DISTINCT executor_id FROM {prefix}workflow_status WHERE status = 'PENDING'"
-            " AND executor_id IS NOT NULL"
+            "SELECT DISTINCT executor_id FROM {prefix}workflow_status WHERE status IN ('PENDING', 'CANCELLED')"
+            " AND name = :perform AND executor_id IS NOT NULL",
+            perform=PERFORM,
         )
         return {owner for (owner,) in found}
 

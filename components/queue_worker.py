@@ -54,10 +54,9 @@ class QueueWorker:
         self.life = doorbell.new_life(home)
         self._home = home
         self._database = database
-        roles = ",".join(terms.roles)
-        host, process = doorbell.host(), doorbell.process()
-        self._row = WorkerRow(self.life, terms.name, host, process, roles, terms.concurrency, version)
-        self._performing = Performing(performer, self._give_back, self._wake)
+        who = (terms.name, doorbell.host(), doorbell.process(), ",".join(terms.roles))
+        self._row = WorkerRow(self.life, *who, terms.concurrency, version)
+        self._performing = Performing(performer, self._give_back, self._let_go, self._wake)
         self._unbegun: list[Claim] = []
         self._stop = threading.Event()
         self._is_draining = False
@@ -82,7 +81,7 @@ class QueueWorker:
 
     def start(self) -> None:
         """Look for work until told to leave."""
-        liveness = Liveness(self.claims, self._home, self._row, self.terms.ttl, self.adopt)
+        liveness = Liveness(self.claims, self._home, self._row, self.terms.ttl, self.adopt, self.end_cancelled)
         self._threads = [
             threading.Thread(target=self._run, name="queue-look", daemon=True),
             threading.Thread(target=liveness.run, args=(self._stop,), name="queue-liveness", daemon=True),
@@ -113,8 +112,6 @@ class QueueWorker:
     def is_cut_off(self) -> bool:
         """Is the database away?"""
         return self._outage_since > 0
-
-    # Looking
 
     def _run(self) -> None:
         is_due = True
@@ -161,15 +158,13 @@ class QueueWorker:
             self._performing.note(self.claims.states(keys), keys, self.life)
 
     def _free(self) -> int:
-        if self._is_draining or self._performing.is_ailing:
-            return 0
-        return self.terms.concurrency - len(self._performing)
+        may_take = not (self._is_draining or self._performing.is_ailing)
+        return self.terms.concurrency - len(self._performing) if may_take else 0
 
     def _take(self, role: str, count: int) -> int:
         if count <= 0:
             return 0
-        claim = self.claims.claim(role, count, self.terms.limit, self.terms.role_limits.get(role))
-        self._hold(claim)
+        self._hold(claim := self.claims.claim(role, count, self.terms.limit, self.terms.role_limits.get(role)))
         return len(claim.keys)
 
     def adopt(self, life: str) -> None:
@@ -180,6 +175,11 @@ class QueueWorker:
         if claim.keys:
             logger.warning("a worker of this machine has died; taking over %s", ", ".join(claim.keys))
         self._hold(claim)
+
+    def end_cancelled(self, life: str) -> None:
+        """End what a dead worker had, and somebody wanted the end of."""
+        if not self._is_draining:
+            self._performing.end(self.claims.adopt_cancelled(life))
 
     def _hold(self, claim: Claim) -> None:
         """Begin what we claimed. If the database goes away just now, the entries are ours and are begun later."""
@@ -203,11 +203,12 @@ class QueueWorker:
     def _give_back(self, key: str) -> None:
         self.claims.give_back(self.life, [key])
 
+    def _let_go(self, key: str) -> None:
+        self.claims.let_go(key)
+
     def _wake(self) -> None:
         if not self._stop.is_set():
             self._bell.ring()
-
-    # Leaving
 
     def drain(self) -> None:
         """Take nothing new."""
@@ -230,10 +231,8 @@ class QueueWorker:
         self._bell.ring()
         for thread in self._threads:
             thread.join(timeout=JOIN_SECONDS)
-        if self._leaves_something():
-            self._bell.fall_silent()
-        else:
-            self._bell.close()
+        put_away = self._bell.fall_silent if self._leaves_something() else self._bell.close
+        put_away()
 
     def _leaves_something(self) -> bool:
         """Give back what was stopped; tell whether anything goes on without us."""

@@ -109,7 +109,7 @@ class WorkflowEngine:
     def retry(self, workflow_id: str) -> int:
         """Have all done again that failed, was skipped or cancelled, and go on from there. Returns how many those are.
 
-        Raises IllegalMove where nothing did.
+        Raises IllegalMove where nothing did, and where one still ends that was cancelled.
         """
         from components.store_tables import agents
 
@@ -117,6 +117,10 @@ class WorkflowEngine:
         has_items = agents.c.id.in_(_maps_with_items(workflow_id))
         again: Facts = {"attempt": agents.c.attempt + 1, "reason": "", "error": "", "ended_at": "", "queue_key": ""}
         with self._agents.turn() as moves:
+            if ending := self.ending(workflow_id):
+                raise IllegalMove(
+                    f"{_named(ending)} of workflow {workflow_id[:8]} still ends; retry it when that is over"
+                )
             count = len(moves.move_all(wrong & has_items, AgentStatus.ACTIVE, **again))
             count += len(moves.move_all(wrong, AgentStatus.PENDING, **again))
             if not count:
@@ -125,10 +129,21 @@ class WorkflowEngine:
         self.advance(workflow_id)
         return count
 
+    def ending(self, workflow_id: str) -> list[Agent]:
+        """Return the agents of a cancelled workflow that have not ended yet."""
+        if self._agents.workflow(workflow_id).status is not WorkflowStatus.CANCELLED:
+            return []
+        return self._agents.agents_of(workflow_id, [AgentStatus.ACTIVE])
+
     def _call_off(self, agents: Collection[Agent]) -> None:
         for one in agents:
             if one.queue_key:
                 self._queue.cancel(one.queue_key)
+
+
+def _named(agents: Collection[Agent]) -> str:
+    names = [repr(one.name) for one in agents]
+    return ", ".join([*names[:5], f"and {len(names) - 5} more"] if len(names) > 5 else names)
 
 
 def _maps_with_items(workflow_id: str) -> Any:

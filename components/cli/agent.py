@@ -182,9 +182,11 @@ def show_one(word: str, as_json: bool, file: Path | None) -> int:
 @_config
 def cancel(word: str, file: Path | None) -> int:
     """End an agent, wherever it is at work; what depends on it is not begun."""
-    with session.engine(session.loaded(file)) as (agents, engine):
+    config = session.loaded(file)
+    with session.engine(config) as (agents, engine):
         one = agents.agent(word)
         before = engine.cancel_agent(one.id)
+        session.Session(config, agents, file).have_ended(one.workflow_id)
         show(
             f"{one.short_id}: it was {before}; {'asked to end' if before == 'active' else agents.agent(one.id).status}"
         )

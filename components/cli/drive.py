@@ -28,18 +28,19 @@ IDLE_LOOKS = 5
 def command(file: Path | None, alive: int) -> int:
     """Work until there is nothing to do; what comes while we let go of the lock is seen by one more look."""
     os.set_inheritable(alive, False)
-    from components import durable, history_sync, workflow_driver
+    from components import durable, workflow_driver
     from components.agent_store import AgentStore
     from components.cli.run import terminal
     from components.config import load
     from components.signals import Intent, Signals
+    from components.store import Store
 
     Signals.hold_back()
     signals = Signals("leave")
     signals.install()
     config = load({}, os.environ, file=file).config
     ui = terminal(config)
-    agents = AgentStore(history_sync.opened(config.home, config.store, ui.warning))
+    agents = AgentStore(Store(config.store))
     lock: int | None = alive
     while lock is not None and signals.intent is Intent.RUN:
         is_fine = _work(config, ui, signals, agents)

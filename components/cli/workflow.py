@@ -141,9 +141,11 @@ def show_one(word: str, as_json: bool, mermaid: bool, file: Path | None) -> int:
 @_config
 def cancel(word: str, file: Path | None) -> int:
     """End a workflow: begin nothing more, and stop the agents that are at work, wherever they are."""
-    with session.engine(session.loaded(file)) as (agents, engine):
+    config = session.loaded(file)
+    with session.engine(config) as (agents, engine):
         one = agents.workflow(word)
         at_work = engine.cancel(one.id)
+        session.Session(config, agents, file).have_ended(one.id)
         show(f"{one.short_id}: cancelled; {at_work} agent{'s' * (at_work != 1)} at work asked to end", "yellow")
     return 0
 
@@ -159,10 +161,13 @@ def retry(word: str, failed: bool, background: bool, no_worker: bool, file: Path
     del failed
     config = session.loaded(file)
     with session.engine(config) as (agents, engine):
-        one, after = agents.workflow(word), agents.last_move()
+        one = agents.workflow(word)
+        ours = session.Session(config, agents, file, not no_worker)
+        ours.await_ends(one.id, engine)
+        after = agents.last_move()
         count = engine.retry(one.id)
         show(f"{one.short_id}: {count} agent{'s' * (count != 1)} to be done again", "green")
-        return session.Session(config, agents, file, not no_worker).carry_on(one.id, after, background)
+        return ours.carry_on(one.id, after, background)
 
 
 @command.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from components.workflow_engine import WorkflowEngine
 
 INTERRUPTED = 130
+LOOK_SECONDS = 0.5
+ENDING_SECONDS = 30.0
+"""How long to wait beyond the grace that an agent is given for the ends of those that were cancelled."""
 
 
 def loaded(file: Path | None) -> Config:
@@ -92,6 +96,25 @@ class Session:
 
         if self.works_here and workflow_driver.has_to_do(self.agents, workflow_id):
             workflow_driver.start(self.config.home, os.environ, config_file(self.file))
+
+    def have_ended(self, workflow_id: str) -> None:
+        """Have the driver end what was cancelled and is at work on this machine, where its worker may have died."""
+        from components.agent import AgentStatus
+        from components.task_persistence import host_name
+
+        if any(one.host == host_name() for one in self.agents.agents_of(workflow_id, [AgentStatus.ACTIVE])):
+            self.have_driven(workflow_id)
+
+    def await_ends(self, workflow_id: str, engine: WorkflowEngine) -> None:
+        """Wait for the ends of what was cancelled and is still at work, but not for ever."""
+        deadline = time.monotonic() + self.config.cancel_grace + ENDING_SECONDS
+        is_told = False
+        while (ending := engine.ending(workflow_id)) and time.monotonic() < deadline:
+            if not is_told:
+                show(f"{workflow_id[:8]}: waiting for the end of {ending[0].name}, which was cancelled", "yellow")
+            is_told = True
+            self.have_ended(workflow_id)
+            time.sleep(LOOK_SECONDS)
 
     def carry_on(self, workflow_id: str, after: int, background: bool) -> int:
         """Have a workflow worked on, and follow it unless it is for the background. Ctrl-C leaves it at work."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from components import durable, joining, workflow_driver
+from components import durable, joining, store_url, workflow_driver
 from components.agent_store import AgentStore
 from components.config import load
 from components.demo.script import parse_scripts
@@ -193,6 +193,46 @@ def test_a_cancelled_workflow_stops_the_agent_that_is_at_work(desk: Desk) -> Non
     until(lambda: desk.agents(word)["a"]["status"] == "cancelled", "the agent's end", 40)
     assert desk.over(word, "cancelled")["b"]["status"] == "cancelled"
     assert not any(line.startswith("end") for line in desk.lines())
+
+
+def test_what_was_cancelled_and_still_ends_is_awaited_before_it_is_done_again(desk: Desk) -> None:
+    """Regression: an agent that was still ending was left out, ended, and took its workflow with it."""
+    word = desk.begin("- {id: a, task: slowly write a.txt}\n- {id: b, task: write b.txt, needs: [a]}")
+    until(desk.lines, "the agent at work", 40)
+    desk.say("workflow", "cancel", word)
+    (desk.directory / "gate").touch()
+
+    again = desk.run("workflow", "retry", word, "--failed")
+
+    assert (again.returncode, "2 agents to be done again" in again.stdout) == (0, True), again.stdout + again.stderr
+    assert [one["attempt"] for one in desk.over(word).values()] == [2, 2]
+
+
+def test_a_cancelling_reaches_the_agent_whose_worker_has_died(desk: Desk) -> None:
+    """Regression: the queue gave the entry to nobody, so the agent worked on and its workflow could not be retried."""
+    word = desk.begin("- {id: a, task: slowly write a.txt}")
+    until(desk.lines, "the agent at work", 40)
+
+    assert kill_driver(desk.home) == 1
+    desk.say("workflow", "cancel", word)
+
+    until(lambda: desk.agents(word)["a"]["status"] == "cancelled", "the agent's end", 40)
+    assert not any(line.startswith("end") for line in desk.lines())
+    desk.rest()
+
+
+def test_a_driver_whose_store_is_away_says_so_once_and_waits(desk: Desk) -> None:
+    """Regression: it ended, where `worker` waits."""
+    desk.env["HEADLESS_PM_STORE"] = "postgresql://runner@127.0.0.1:1/runs"
+    desk.env["HEADLESS_PM_QUEUE"] = store_url.of_file(desk.directory / "queue.db")
+    log = desk.home / "driver" / "log"
+    assert workflow_driver.start(desk.home, desk.env) > 0
+
+    until(lambda: log.exists() and "waiting for it" in log.read_text(), "the wait", 30)
+    with pytest.raises(AssertionError, match="the driver's end"):
+        until(lambda: not workflow_driver.is_alive(desk.home), "the driver's end", 2.5)
+
+    assert log.read_text().count("127.0.0.1:1/runs does not answer") == 1
 
 
 def test_what_failed_is_done_again_and_the_rest_follows(desk: Desk) -> None:
