@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import Depends, FastAPI, Response
 from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -22,6 +22,7 @@ from components.server import (
     answers,
     board_runs,
     driving,
+    known_query,
     overview_routes,
     page_routes,
     runtime_routes,
@@ -52,7 +53,7 @@ SYNC_SECONDS = 10.0
 """How often the history is compared with what lives on this machine."""
 TIDY_SECONDS = 3600.0
 """How often to look for stale workspaces."""
-ROUTERS = (page_routes, overview_routes, task_routes, runtime_routes, workflow_routes, stream_routes)
+ROUTERS = (overview_routes, task_routes, runtime_routes, workflow_routes, stream_routes)
 DESCRIPTION = "Tasks, executions and workspaces of coding agents. Times are UTC in ISO 8601, money is USD."
 
 
@@ -88,8 +89,9 @@ def create_app(core: Core, tokens: Tokens) -> FastAPI:
         responses=answers.PROBLEMS,
     )
     app.state.core = core
+    app.include_router(page_routes.routes)
     for router in ROUTERS:
-        app.include_router(router.routes)
+        app.include_router(router.routes, dependencies=[Depends(known_query.require)])
 
     @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
     def metrics() -> Response:

@@ -35,6 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         (f"/ws/tasks/{SOME}?stream=zzz", 400, "stream"),
         (f"/ws/tasks/{SOME}?max_lag=-1", 400, "max_lag"),
         ("/ws/events?after=x", 400, "after"),
+        ("/ws/events?afer=1", 400, "afer"),
+        (f"/ws/tasks/{SOME}?form=1", 400, "form"),
         ("/ws/nope", 404, None),
         ("/", 404, None),
     ],
@@ -53,6 +55,32 @@ def test_a_websocket_that_cannot_be_is_refused_with_why(
     told = json.loads(answer.body or b"{}")
     assert (answer.status_code, told.get("field")) == (status, named)
     assert told["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("GET", "/api/costs?sinse=2026-11-01&by=day", "sinse: there is no such parameter; did you mean since?"),
+        ("GET", "/api/days?day=7", "day: there is no such parameter; did you mean days?"),
+        ("GET", "/api/overview?all=1", "all: there is no such parameter; none is known here"),
+        ("GET", "/api/tasks?state=todo", "state: there is no such parameter; did you mean status?"),
+        ("GET", f"{RUNTIME}/executions?limt=5", "limt: there is no such parameter; did you mean limit?"),
+        ("GET", "/api/workflows?page=2", "page: there is no such parameter; known are: status, before, limit"),
+        ("POST", f"{RUNTIME}/executions/{SOME}/restart?resum=1", "resum: there is no such parameter; did you mean"),
+        ("DELETE", f"{RUNTIME}/workspaces/x?forse=1", "forse: there is no such parameter; did you mean force?"),
+        ("GET", f"/api/executions/{SOME}/stream?form=1", "form: there is no such parameter; did you mean from?"),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_know_is_refused_with_the_nearest(
+    server: Server, method: str, path: str, words: str
+) -> None:
+    """Once a misspelt `since` was passed over, and the costs were those of all days."""
+    with server.client() as api:
+        answer = api.request(method, path)
+
+    told = answer.json()
+    assert (answer.status_code, told["field"]) == (400, words.partition(":")[0])
+    assert told["error"].startswith(words)
 
 
 @pytest.mark.parametrize(
