@@ -76,8 +76,7 @@ def find(home: Path, word: str) -> ExecutionFiles:
     if len(found) > 1:
         raise AmbiguousId(nearest_ids.candidates(word, _told(home, found)))
     if not found:
-        known = execution_names.known(home)
-        raise NotFound(f"no execution here has the id {word[:80]!r}. {_offer(home, known, word)}")
+        raise NotFound(_unknown(home, word))
     return _with_whole_id(_files(home, found[0]))
 
 
@@ -179,15 +178,14 @@ def _is_alive(run: RunDirectory) -> bool:
     return (run.path / "pids").exists() and run.state() is RunState.ALIVE
 
 
-def _offer(home: Path, known: list[KnownExecution], word: str) -> str:
-    """Return the executions that may have been meant: those whose ids are like the word, else the newest."""
-    near = nearest_ids.near(word, (one.id[:SHORT] for one in known))
-    if near:
-        meant = sorted((one for one in known if one.id[:SHORT] in near), key=lambda one: near.index(one.id[:SHORT]))
-        return f"Near it:{nearest_ids.told(_told(home, meant))}"
-    newest = heapq.nlargest(nearest_ids.OFFERED, known, key=lambda one: _when(home, one))
-    listed = nearest_ids.told(_told(home, newest))
-    return f"The newest:{listed}" if newest else f"There is none in {home} (HEADLESS_PM_HOME)."
+def _unknown(home: Path, word: str) -> str:
+    """Return what to say of a word that means no execution."""
+    known = {one.id[:SHORT]: one for one in execution_names.known(home)}
+
+    def newest() -> list[str]:
+        return heapq.nlargest(nearest_ids.OFFERED, known, key=lambda short: _when(home, known[short]))
+
+    return nearest_ids.unknown(word, known, lambda short: _told(home, [known[short]])[0], newest)
 
 
 def _told(home: Path, found: Iterable[KnownExecution]) -> list[KnownId]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import operator
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 CANDIDATES = 10
@@ -19,6 +19,19 @@ class KnownId:
     short_id: str
     task_id: str
     when: float
+
+
+def unknown(word: str, ids: Collection[str], told_of: Callable[[str], KnownId], newest: Callable[[], list[str]]) -> str:
+    """Return what to say of an id that names none of these: those that are like it, or else the `newest`, best first.
+
+    `told_of` tells more of an id; only those that are offered are asked for.
+    """
+    nobody = f"there is no execution {word[:80]!r}"
+    if not ids:
+        return f"{nobody}: there is none yet; `status` shows what is at work, and in which home (HEADLESS_PM_HOME)"
+    alike = near(word, ids)
+    which, offered = ("Near it", alike) if alike else ("The newest", newest())
+    return f"{nobody}; type one that `list` shows. {which}:{told(map(told_of, offered))}"
 
 
 def candidates(word: str, known: Sequence[KnownId]) -> str:

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 ROOT = "refs/agent-runner/"
 REF = re.compile(ROOT + r"([0-9A-Za-z_-]{1,64})/([0-9A-Za-z_-]{1,64})/([0-9]{1,9})")
+EXECUTION = re.compile(r"[0-9a-f]{8,32}")
 SUBJECT = re.compile(r"task [^:]+: (.*) \[(\d+) files?(?:, (\d+) left out)?\]")
 FIELDS = "%00".join(
     f"%({field})" for field in ("refname", "objectname", "tree", "parent", "creatordate:unix", "subject")
@@ -88,9 +89,10 @@ def all_of(repository: Path, below: str = ROOT) -> list[Snapshot]:
 
 
 def find(repository: Path, name: str) -> Snapshot:
-    """Return a snapshot by its ref, by TASK/CLAIM/NUMBER, or the newest of TASK/CLAIM or of TASK.
+    """Return a snapshot by its ref, by TASK/CLAIM/NUMBER, or the newest of TASK/CLAIM, of TASK, or of an execution.
 
-    A claim may be shortened. Raises NotFound, naming what comes near, for a name that fits none or several claims.
+    A claim, which is an execution's id, may be shortened. Raises NotFound, naming what comes near, for a name that fits
+    none or several claims.
     """
     task, _, rest = name.removeprefix(ROOT).strip("/").partition("/")
     claim, _, number = rest.partition("/")
@@ -98,11 +100,13 @@ def find(repository: Path, name: str) -> Snapshot:
     found = [
         one for one in known if one.task == task and one.claim.startswith(claim) and number in ("", str(one.number))
     ]
+    if not found and EXECUTION.fullmatch(name):
+        found = [one for one in all_of(repository) if one.claim[:SHORT].startswith(name[:SHORT])]
     if not found:
-        raise NotFound(f"no snapshot {name[:80]!r}. {_near(name.removeprefix(ROOT), all_of(repository))}")
-    claims = sorted({one.claim for one in found})
-    if claim and len(claims) > 1:
-        several = ", ".join(f"{task}/{one}" for one in claims)
+        raise NotFound(f"there is no snapshot {name[:80]!r}; {_near(name.removeprefix(ROOT), all_of(repository))}")
+    claims = sorted({f"{one.task}/{one.claim}" for one in found})
+    if (claim or found[0].task != task) and len(claims) > 1:
+        several = ", ".join(claims)
         raise NotFound(f"snapshot {name[:80]!r} may be of several claims. Name one: {several}.")
     return max((one for one in found if one.claim == found[0].claim), key=lambda one: one.number)
 
@@ -193,10 +197,10 @@ def _numbered(*names: str) -> Iterator[str]:
 
 def _near(name: str, known: list[Snapshot]) -> str:
     if not known:
-        return "There are none in this repository: is it the right one (--repo)?"
+        return "there is none in this repository: is it the right one (--repo)?"
     names = list(dict.fromkeys([*(one.task for one in known), *(one.name for one in known)]))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
-    return f"Near it: {', '.join(near)}. All: workspaces list."
+    return f"type one that `workspaces list` shows. Near it: {', '.join(near)}"
 
 
 def _parsed(line: str) -> Snapshot | None:

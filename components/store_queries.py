@@ -39,9 +39,11 @@ def beginning_with(prefix: str, limit: int) -> Question:
     return f"{_EXECUTIONS} {where}", {"low": prefix, "high": prefix + AFTER_HEX, "limit": limit}
 
 
-def newest_ids(limit: int) -> Question:
-    """Ask for the ids of the newest executions."""
-    return "SELECT id FROM executions ORDER BY created_at DESC, id DESC LIMIT :limit", {"limit": limit}
+def newest(limit: int) -> Question:
+    """Ask for the ids of the newest executions, of which task each is and since when."""
+    return "SELECT id, task_id, created_at FROM executions ORDER BY created_at DESC, id DESC LIMIT :limit", {
+        "limit": limit
+    }
 
 
 def typed_ids() -> Question:

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from components import store_file, store_queries, store_rows, store_url
+from components import nearest_ids, store_file, store_queries, store_rows, store_url
 from components.errors import AmbiguousId, NotFound, StoreUnavailable
 from components.execution import Cost, Execution, Selection, Transition, WorkspaceEntry
+from components.nearest_ids import KnownId
 from components.short_id import SHORT
 from components.states import ExecutionStatus
 from components.store_queries import Question
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 HEX = frozenset("0123456789abcdef")
-OFFERED = 3
 ALL = Selection()
-CANDIDATES = 2000
+CANDIDATES = 10_000
 """Among how many of the newest ids the nearest ones are looked for."""
 
 
@@ -50,12 +50,12 @@ class StoreReader:
         prefix = execution_id.strip().lower()
         found = self.beginning_with(prefix)
         if len(found) > 1:
-            listed = "; ".join(f"{one.id[: len(prefix) + 4]} {one.status} {one.title[:40]!r}" for one in found)
-            raise AmbiguousId(
-                f"more than one execution has an id that begins with {prefix!r}: {listed}; type more of it"
-            )
+            letters = max(SHORT, len(prefix) + 2)
+            every = self._executions(store_queries.beginning_with(prefix, CANDIDATES))
+            known = [_known(one.id[:letters], one.task_id, one.created_at) for one in every]
+            raise AmbiguousId(nearest_ids.candidates(prefix, known))
         if not found:
-            raise NotFound(f"there is no execution {execution_id!r}; {self._nearest(prefix)}")
+            raise NotFound(self._unknown(prefix))
         return found[0]
 
     def beginning_with(self, prefix: str) -> list[Execution]:
@@ -172,16 +172,16 @@ class StoreReader:
     def _executions(self, question: Question) -> list[Execution]:
         return [store_rows.execution(row) for row in self.rows(question)]
 
-    def _nearest(self, prefix: str) -> str:
-        known = [str(row[0]) for row in self.rows(store_queries.newest_ids(CANDIDATES))]
-        if not known:
-            return "there is none yet"
-        import difflib
+    def _unknown(self, word: str) -> str:
+        """Return what to say of a word that means no execution."""
+        known = {str(row[0])[:SHORT]: row[1:] for row in self.rows(store_queries.newest(CANDIDATES))}
+        first = [*known][: nearest_ids.OFFERED]
+        return nearest_ids.unknown(word, known, lambda short: _known(short, *known[short]), lambda: first)
 
-        letters = max(len(prefix), SHORT)
-        near = difflib.get_close_matches(prefix, [one[:letters] for one in known], n=OFFERED, cutoff=0.5)
-        words = near or [one[:SHORT] for one in known[:OFFERED]]
-        return f"the {'nearest' if near else 'newest'}: {', '.join(dict.fromkeys(words))}"
+
+def _known(short_id: str, task_id: object, at: object) -> KnownId:
+    """Return an execution as it is offered to who named none, or several."""
+    return KnownId(short_id, str(task_id), datetime.fromisoformat(str(at)).timestamp())
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def list_all(repository: str | None, file: Path | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name", metavar="REF|TASK")
+@click.argument("name", metavar="REF|TASK|ID")
 @repository_option
 @config_option
 @click.option("--to", "directory", metavar="DIR", type=click.Path(path_type=Path), help="Where the new worktree goes.")
@@ -90,8 +90,8 @@ def list_all(repository: str | None, file: Path | None, as_json: bool) -> None:
 def restore(name: str, repository: str | None, file: Path | None, directory: Path | None, commit: bool) -> None:
     """Bring a snapshot back into a new worktree on a new branch.
 
-    REF is what `workspaces list` shows; a task's id means its newest snapshot. Nothing that exists is written over: if
-    the directory or the branch is there already, the next free name is taken.
+    REF is what `workspaces list` shows; a task's or an execution's id means its newest snapshot. Nothing that exists is
+    written over: if the directory or the branch is there already, the next free name is taken.
     """
     config, top = _opened(repository, file)
     snapshot = shelf.find(top, name)
@@ -108,7 +108,7 @@ def restore(name: str, repository: str | None, file: Path | None, directory: Pat
 
 
 @command.command()
-@click.argument("name", metavar="REF|TASK")
+@click.argument("name", metavar="REF|TASK|ID")
 @repository_option
 @config_option
 def show(name: str, repository: str | None, file: Path | None) -> None:

@@ -179,7 +179,7 @@ def test_a_beginning_of_several_ids_is_refused_with_the_candidates(terminal: Ter
     ran = terminal.run("show", "0000")
 
     assert ran.returncode == 4
-    assert "more than one" in ran.stderr
+    assert "'0000' is the beginning of 25 ids; type more of" in ran.stderr
 
 
 def test_a_pipe_that_is_closed_is_no_error(terminal: Terminal) -> None:
@@ -465,7 +465,7 @@ def test_what_is_not_there_is_told_as_that(terminal: Terminal, tmp_path: Path) -
     assert [ran.returncode for ran in (branch, task, status, nobody)] == [4, 4, 4, 4]
     assert "'nosuch'" in branch.stderr
     assert "bring it back" in task.stderr and "bring it back" in status.stderr
-    assert "no execution here has the id ''" in nobody.stderr
+    assert "there is no execution ''" in nobody.stderr
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,9 @@ def test_mistakes_are_told_with_what_to_do(home: Path) -> None:
     unknown, ambiguous = logs("3f9d01ab"), logs("3f9c")
 
     assert (unknown.returncode, ambiguous.returncode) == (4, 4)
-    assert unknown.stderr.startswith("Error: no execution here has the id '3f9d01ab'. Near it:\n  3f9c01ab  task 12")
+    assert unknown.stderr.startswith(
+        "Error: there is no execution '3f9d01ab'; type one that `list` shows. Near it:\n  3f9c01ab  task 12"
+    )
     assert "3f9c77de  task 13" in ambiguous.stderr
     assert [logs(*words).returncode for words in (["--raw", "--json", "x"], ["x", "-n", "few"], [])] == [2, 2, 2]
     assert logs("3f9c01ab", "--runner").returncode == 4

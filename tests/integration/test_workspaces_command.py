@@ -164,13 +164,24 @@ def test_show_tells_where_a_snapshot_comes_from_and_what_it_changes(repository: 
     assert "draft.txt | 1 +\n 1 file changed, 1 insertion(+)" in shown
 
 
+def test_an_execution_s_id_brings_its_newest_snapshot_back(repository: Path, workspace: Workspace) -> None:
+    saved(workspace)
+
+    typed(repository, "restore", CLAIM[:8])
+
+    assert (repository / ".worktrees" / "restored-12-1" / "draft.txt").exists()
+    assert type_in(repository, "show", "0123abcd").returncode == 4
+
+
 def test_an_unknown_name_is_told_with_the_nearest_and_changes_nothing(repository: Path, workspace: Workspace) -> None:
     saved(workspace)
 
     for word in ("restore", "show"):
         ran = type_in(repository, word, "12/11aa22bb/2")
         assert ran.returncode == 4
-        assert ran.stderr.startswith("Error: no snapshot '12/11aa22bb/2'. Near it: 12/11aa22bb/1")
+        assert ran.stderr.startswith(
+            "Error: there is no snapshot '12/11aa22bb/2'; type one that `workspaces list` shows. Near it: 12/11aa22bb/1"
+        )
     assert len(sh(repository, "worktree", "list").splitlines()) == 2
 
 

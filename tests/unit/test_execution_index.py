@@ -84,7 +84,10 @@ def test_an_id_that_names_none_is_answered_with_those_near_it(tmp_path: Path) ->
     with pytest.raises(NotFound) as refused:
         execution_index.find(tmp_path, "3f9c01ba")
 
-    assert "no execution here has the id '3f9c01ba'. Near it:\n  3f9c01ab  task 12  2001-09-" in str(refused.value)
+    assert (
+        "there is no execution '3f9c01ba'; type one that `list` shows. Near it:\n  3f9c01ab  task 12  2001-09-"
+        in str(refused.value)
+    )
     assert "ffeedd" not in str(refused.value)
 
 
@@ -96,7 +99,7 @@ def test_a_word_like_no_id_is_answered_with_the_newest(tmp_path: Path) -> None:
         execution_index.find(tmp_path, "zzz")
 
     assert str(refused.value).split("The newest:\n")[1].split()[0] == "19ffeedd"
-    with pytest.raises(NotFound, match="There is none in"):
+    with pytest.raises(NotFound, match="there is none yet"):
         execution_index.find(tmp_path / "nowhere", "zzz")
     with pytest.raises(NotFound, match="The newest:"):
         execution_index.find(tmp_path, "")
