@@ -83,10 +83,6 @@ class Board:
             found.update({task.id: task for task in self._tasks(f"WHERE id IN ({asked})", names)})
         return found
 
-    def of_execution(self, execution_id: str) -> BoardTask | None:
-        """Return the task that has this run now, or had it last; None where there is no such task."""
-        return next(iter(self._tasks("WHERE execution_id = :execution_id", {"execution_id": execution_id})), None)
-
     def running(self, host: str) -> list[BoardTask]:
         """Return the tasks that count as running on a machine, the longest first."""
         return self._tasks(

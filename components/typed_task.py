@@ -39,6 +39,7 @@ class TypedTask:
     workspace. `clone_of` is the address of a repository elsewhere, of which `repository` is or will be a clone, with
     the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says. It builds
     upon `starts`, commits as `COMMIT@BRANCH` that are merged for it, and `parents`: (name, output) of who made them.
+    `board_task` is the id of the task of the board that it is a run of, "" for none.
     """
 
     claim: str
@@ -54,6 +55,7 @@ class TypedTask:
     kind: str = ""
     starts: tuple[str, ...] = ()
     parents: tuple[tuple[str, str], ...] = ()
+    board_task: str = ""
 
     @property
     def agent_id(self) -> str:
@@ -85,7 +87,7 @@ def load(home: Path, claim: str) -> TypedTask:
             restarted_from=data["restarted_from"],
             resumes=data["resumes"],
             door=Door(data.get("door", Door.TASK)),
-            **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind")},
+            **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind", "board_task")},
             starts=tuple(map(str, data.get("starts", ()))),
             parents=tuple((str(name), str(output)) for name, output in data.get("parents", ())),
         )

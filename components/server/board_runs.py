@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components import background, history_entry, overview, stopping, typed_task
 from components.board_task import OUTPUT_LINES, BoardStatus, BoardTask
-from components.errors import NotFound, RunnerError, TooManyTasks
+from components.errors import NotFound, RunnerError, StillRunning, TooManyTasks
 from components.execution_index import ExecutionFiles
 from components.model import Verdict
 from components.server import adoption, last_words, launching
@@ -39,11 +39,31 @@ def run(core: Core, task_id: str) -> BoardTask:
     claim = background.new_claim()
     before = core.board.get(task_id)
     task = core.board.take(task_id, claim, core.host, core.loaded.config.tasks_per_project)
-    return _started(core, before, claim, lambda: launching.typed(core, order_of(core, task), claim))
+    return _started(
+        core, before, claim, lambda: replace(launching.typed(core, order_of(core, task), claim), board_task=task.id)
+    )
+
+
+def task_of(core: Core, made: TypedTask) -> BoardTask | None:
+    """Return the task of the board that an execution is a run of, its last or an older one; None where there is none.
+
+    So it is of one that was taken off the board: what ran for it is an order like others.
+    """
+    with suppress(NotFound):
+        return core.board.get(made.board_task) if made.board_task else None
+    return None
 
 
 def run_again(core: Core, before: BoardTask, made: TypedTask) -> BoardTask:
-    """Run a task that is in `todo` or `review` as the repetition of its last run. Raises as `run`."""
+    """Run a task that is in `todo` or `review` as the repetition of one of its runs.
+
+    Raises StillRunning for one that runs, else as `run`.
+    """
+    if before.status is BoardStatus.RUNNING:
+        raise StillRunning(
+            f"task {before.id[:SHORT]} of the board runs, as execution {before.execution_id[:SHORT]}; wait for its end,"
+            f" or POST /api/tasks/{before.id}/stop ends it"
+        )
     limit = core.loaded.config.tasks_per_project
     core.board.take(before.id, made.claim, core.host, limit, (BoardStatus.TODO, BoardStatus.REVIEW))
     return _started(core, before, made.claim, lambda: made)

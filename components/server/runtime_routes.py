@@ -144,14 +144,14 @@ def cancel(core: Here, execution_id: str) -> dict[str, Any]:
 def restart(core: Here, execution_id: str, resume: bool = False) -> dict[str, Any]:
     """Do it again as a new execution; with `resume` in the same conversation and workspace.
 
-    The limits hold as for the first time. The last run of a task of the board is that task's again, which then runs.
+    The limits hold as for the first time. A run of a task of the board is that task's again, which then runs.
     """
     one = execution_views.find(core, safe(execution_id))
     files = execution_index.find(core.home, one.id)
     if not execution_index.Watch(files).is_over():
         raise StillRunning(f"execution {one.short_id} still runs; cancel it first")
     again = replace(repeating.again_of(core.home, files, resumes=resume), door=Door.SERVE)
-    task = core.board.of_execution(one.id)
+    task = board_runs.task_of(core, again)
     pid = board_runs.run_again(core, task, again).pid if task else launching.start_order(core, again)
     return {"execution_id": again.claim, "status": "pending", "pid": pid, "restarted_from": one.id}
 

@@ -68,7 +68,7 @@ def ended(server: Server, api: httpx.Client, play: str = "print('done')") -> dic
     """Return a task of the board that an agent has done."""
     server.play(play)
     task = api.post("/api/tasks", json={"title": "Paint"}).json()["id"]
-    api.post(f"/api/tasks/{task}/run")
+    until(lambda: api.post(f"/api/tasks/{task}/run").is_success, "room for it: the task before is settled", LONG)
     found = until(lambda: (told := api.get(f"/api/tasks/{task}").json())["status"] == "review" and told, "end", LONG)
     until(lambda: not background.running(server.home), "the runner's end", LONG)
     server.play(WAIT)
@@ -137,6 +137,34 @@ def test_restarting_the_run_of_a_board_task_is_that_task_running_again_within_it
     assert again.status_code == 202
     assert (running["status"], running["execution_id"]) == ("running", again.json()["execution_id"])
     assert running["pid"] == again.json()["pid"]
+
+
+def test_restarting_an_older_run_of_a_board_task_is_that_task_running_too(server: Server, api: httpx.Client) -> None:
+    """Once only the last run was known for the task's: an older one ran as an order, and the task did not follow it."""
+    done = ended(server, api)
+    address, task = f"{RUNTIME}/executions/{done['execution_id']}/restart", f"/api/tasks/{done['id']}"
+
+    def followed(execution: str) -> dict[str, Any]:
+        def has_ended() -> dict[str, Any] | None:
+            told: dict[str, Any] = api.get(task).json()
+            return told if (told["status"], told["execution_id"]) == ("review", execution) else None
+
+        return until(has_ended, "the task's end", LONG) or {}
+
+    second = api.post(address).json()["execution_id"]
+    refused = api.post(address)
+    (server.directory / "gate").touch()
+    followed(second)
+    older = api.post(address)
+    assert older.status_code == 202, older.text
+    followed(older.json()["execution_id"])
+    gone = api.delete(task)
+    order = api.post(address)
+
+    assert (refused.status_code, refused.json()["kind"]) == (409, "StillRunning")
+    assert f"as execution {second[:8]}" in refused.json()["error"]
+    assert f"POST {task}/stop" in refused.json()["error"]
+    assert (gone.status_code, order.status_code) == (204, 202)
 
 
 def test_restarting_an_order_waits_for_room_like_any_other(server: Server, api: httpx.Client) -> None:
