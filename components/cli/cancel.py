@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from components import overview, stopping
+from components import overview, stopping, unstarted
 from components.cli import ids
-from components.cli.output import age, show
+from components.cli.output import age, show, table
 from components.config import load
 from components.errors import NotFound
+from components.short_id import SHORT
 
-STILL_THERE = 1
+STILL_THERE, INTERRUPTED = 1, 130
 HELP = """Cancel an execution: its agent is asked to end, after the grace killed with all that it started.
 
 ID is the beginning of an execution's id, or a task's id. Without one, on a terminal, what runs is offered to choose
-from. It returns when nothing is left alive. The work that the agent left is kept; `workspaces` shows it, and
-`restart ID --resume` goes on with it.
+from; Enter or Ctrl-C leaves all as it is. It returns when nothing is left alive. The work that the agent left is kept;
+`workspaces` shows it, and `restart ID --resume` goes on with it.
 
 \b
   agent-runner cancel 3f9c2a1b
   agent-runner cancel 3f9c2a1b --grace 30
 
-Exit codes: 0 it is over, 1 something is left, 4 no such execution, 130 interrupted.
+Exit codes: 0 it is over, 1 something is left, 2 a mistake in the call, 4 no such execution, 130 none was chosen, or
+interrupted.
 """
 
 
@@ -58,25 +62,52 @@ def _say(line: str) -> None:
 
 
 def chosen(home: Path) -> str:
-    """Ask which of the executions at work is meant. Raises UsageError where nobody can be asked."""
-    held = [one.held for one in overview.look(home, with_strays=False).agents if one.held]
-    if not held:
-        raise NotFound(f"nothing runs here ({home})")
+    """Ask which of the executions at work is meant; Enter is none of them.
+
+    Raises NotFound where nothing runs, UsageError where nobody can be asked, and Abort where nobody chose.
+    """
+    known = [*_cancellable(home)]
+    if not known:
+        raise NotFound(f"nothing runs here ({home}), so there is nothing to cancel; `list` shows what has run")
     if not sys.stdin.isatty():
-        known = [one.claim[:8] for one in held]
-        raise click.UsageError(f"nobody can be asked which: type `cancel {'`, or `cancel '.join(known)}`")
-    for number, one in enumerate(held, 1):
-        show(f"{number:>3}  {one.claim[:8]}  {age(one.locked_at):>6}  {one.task.title[:50]}")
+        several = "`, or `cancel ".join(one.id[:SHORT] for one in known)
+        raise click.UsageError(f"nobody can be asked which: type `cancel {several}`")
+    rows = [(f"{number:>3}", one.id[:SHORT], age(one.since), one.title) for number, one in enumerate(known, 1)]
+    for line in table(rows):
+        click.echo(line, err=True)
     try:
-        chosen_one: int = click.prompt("Which one", value_proc=partial(_number, most=len(held)))
+        number: int = click.prompt("Which one", "none", value_proc=partial(_number, most=len(known)), err=True)
     except click.Abort:
-        click.echo(err=True)  # the shell's prompt belongs on a line of its own
-        raise
-    return held[chosen_one - 1].claim
+        click.echo(err=True)  # what is said next, and the shell's prompt, belong on lines of their own
+        number = 0
+    if not number:
+        _say("Nothing was cancelled.")
+        raise click.exceptions.Exit(INTERRUPTED)
+    return known[number - 1].id
+
+
+class Cancellable(NamedTuple):
+    """An execution that can be cancelled, and since when it is there (ISO 8601)."""
+
+    id: str
+    since: str
+    title: str
+
+
+def _cancellable(home: Path) -> Iterator[Cancellable]:
+    """Yield what is in hand, and what was typed and waits for its beginning."""
+    held = [one.held for one in overview.look(home, with_strays=False).agents if one.held]
+    yield from (Cancellable(one.claim, one.locked_at, one.task.title) for one in held)
+    claims = {one.claim for one in held}
+    for typed in (one.typed for one in unstarted.find(home) if one.typed.claim not in claims):
+        yield Cancellable(typed.claim, typed.task.created_at, typed.task.title)
 
 
 def _number(word: str, most: int) -> int:
-    """Return the number that was typed. Raises UsageError saying which there are."""
+    """Return the number that was typed, 0 for none. Raises UsageError saying which there are."""
+    if word.strip() in ("", "none"):
+        return 0
     if word.strip().isascii() and word.strip().isdigit() and 1 <= int(word) <= most:
         return int(word)
-    raise click.UsageError(f"{word[:20]!r}: type {'1' if most == 1 else f'a number from 1 to {most}'}, or Ctrl-C")
+    numbers = "1" if most == 1 else f"a number from 1 to {most}"
+    raise click.UsageError(f"{word[:20]!r}: type {numbers}, or Enter to leave all as it is")

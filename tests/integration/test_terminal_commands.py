@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -29,9 +30,12 @@ def on_screen(terminal: Terminal) -> Iterator[Typed]:
     """Type a command on a terminal of its own."""
     screens: list[Screen] = []
 
-    def typed(*words: str, **env: str) -> Screen:
+    def typed(*words: str, into: Path | None = None, **env: str) -> Screen:
         inherited = {name: value for name, value in terminal.env.items() if name != "NO_COLOR"}
-        screens.append(Screen(terminal.argv(*words), {**inherited, **env}, terminal.repository))
+        argv = terminal.argv(*words)
+        if into is not None:
+            argv = ["sh", "-c", f"{shlex.join(argv)} > {shlex.quote(str(into))}"]
+        screens.append(Screen(argv, {**inherited, **env}, terminal.repository))
         return screens[-1]
 
     yield typed
@@ -86,6 +90,51 @@ def test_cancel_without_an_id_offers_what_runs(terminal: Terminal, on_screen: Ty
 
     assert screen.code() == 0
     assert terminal.ended(claim)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("keys", ["\n", "\x03", "\x04"], ids=["Enter", "Ctrl-C", "Ctrl-D"])
+def test_whoever_chooses_none_to_cancel_leaves_all_at_work(terminal: Terminal, on_screen: Typed, keys: str) -> None:
+    claim = terminal.start("Mend the roof " * 20)
+
+    screen = on_screen("cancel")
+    screen.shows("Which one [none]:")
+    screen.type(keys)
+
+    assert screen.code() == 130
+    assert screen.text.splitlines()[-1] == "Nothing was cancelled."
+    assert all(len(line) <= 80 for line in screen.text.splitlines())
+    assert screen.is_sane()
+    assert terminal.at_work(claim)["stage"] == "running"
+
+
+def test_a_wrong_choice_is_asked_for_again_and_the_right_one_of_several_ends(
+    terminal: Terminal, on_screen: Typed
+) -> None:
+    first, second = terminal.start("Mend the roof"), terminal.start("Paint the fence")
+
+    screen = on_screen("cancel", "--json")
+    screen.shows("Which one [none]:")
+    number = next(line.split()[0] for line in screen.text.splitlines() if second[:8] in line)
+    screen.type("3\n")
+    screen.shows("'3': type a number from 1 to 2, or Enter to leave all as it is")
+    screen.type(f"{number}\n")
+
+    assert screen.code() == 0
+    assert terminal.ended(second)["status"] == "cancelled"
+    assert terminal.at_work(first)["stage"] == "running"
+
+
+def test_what_is_chosen_to_be_cancelled_goes_to_the_error_output(terminal: Terminal, on_screen: Typed) -> None:
+    """Regression: the list and the question stood before the JSON in a file that it was written to."""
+    claim = terminal.start()
+    told = terminal.directory / "told.json"
+
+    screen = on_screen("cancel", "--json", into=told)
+    screen.shows("Which one")
+    screen.type("1\n")
+
+    assert screen.code() == 0
+    assert json.loads(told.read_text()) == {"id": claim, "result": "cancelled"}
 
 
 @pytest.mark.parametrize("words", [("top", "--interval", "0.2"), ("status", "--watch")])
