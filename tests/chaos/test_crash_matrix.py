@@ -11,7 +11,7 @@ from tests.chaos.judge import AT_WORK, BEFORE, BOUNDARIES, FULL, Drill, cells, r
 from tests.waiting import until
 
 MakeDrill = Callable[..., Drill]
-SOME = ("claim.locked", "acted.CLAIMED", "acted.PREPARING", *AT_WORK, "acted.RUNNING", "report.moved", "acted.CLEANING")
+SOME = ("claim.locked", "acted.PREPARING", "spawn.started", "after.RUNNING", "report.moved")
 CHOSEN = BOUNDARIES if FULL else SOME
 
 

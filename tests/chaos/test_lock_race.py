@@ -21,7 +21,7 @@ from tests.waiting import until
 
 DAEMONS = 8
 IS_FULL = os.environ.get("CHAOS") == "full"
-TASKS = 100 if IS_FULL else 24
+TASKS = 100 if IS_FULL else 14
 SECONDS = 400.0 if IS_FULL else 200.0
 WINDOW = "racy_lock=0.04"
 LOCK = re.compile(r"/tasks/(\d+)/lock\?agent_id=(\w+)")

@@ -76,7 +76,7 @@ def test_entries_are_each_performed_once_while_workers_of_three_machines_are_kil
     server: PostgreSql, tmp_path: Path
 ) -> None:
     fleet = Fleet(tmp_path, server.database())
-    count, kills = (1000, 20) if IS_FULL else (250, 3)
+    count, kills = (1000, 20) if IS_FULL else (120, 3)
     try:
         killed_at_random(fleet, {"one": "m1", "two": "m2", "three": "m3"}, count, kills)
         judge(fleet, count, kills)
