@@ -1,4 +1,4 @@
-"""How fast an agent's output is understood, and in how much memory. Prints the README's figures.
+"""How fast an agent's output is understood, and in how much memory.
 
 Run: `.venv/bin/python -m benchmarks.stream_parsing`. MB/s are of one core's CPU time; memory is how much the process
 has grown at its peak over all of it.
@@ -65,6 +65,17 @@ def tiny_answers() -> Iterator[bytes]:
         yield json.dumps(fields, separators=(",", ":")).encode()
 
 
+def answers_of_a_sub_agent() -> Iterator[bytes]:
+    """Yield answers that an agent gave which ours has asked."""
+    yield from (one.replace(b'"parent_tool_use_id":null', b'"parent_tool_use_id":"toolu_1"') for one in small_lines())
+
+
+def answers_with_the_type_last() -> Iterator[bytes]:
+    """Yield the same messages with their keys in another order."""
+    for one in small_lines():
+        yield json.dumps(dict(reversed(json.loads(one).items())), separators=(",", ":")).encode()
+
+
 def pieces() -> Iterator[bytes]:
     """Yield what the CLI prints for every few letters of an answer when it is asked for partial messages."""
     delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a few letters"}}
@@ -103,6 +114,8 @@ def main() -> None:
     """Measure all kinds of output."""
     measure("small lines (0.3 to 0.9 kB)", small_lines())
     measure("tiny answers (0.26 kB), each with an id of its own", tiny_answers())
+    measure("small lines of a sub-agent", answers_of_a_sub_agent())
+    measure("small lines with their type last", answers_with_the_type_last())
     measure("pieces of messages (0.3 kB)", pieces())
     measure("tool results of 10 MB", large_lines())
     measure("binary noise", noise())

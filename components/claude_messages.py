@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 HEAD = re.compile(rb'\s*\{\s*"type"\s*:\s*"([\w.]{1,64})"(?:\s*,\s*"subtype"\s*:\s*"(\w{1,64})")?')
 OBJECT = re.compile(rb"\s*\{")
 LONG_BYTES = 1 << 18
@@ -23,7 +25,6 @@ VALUE = re.compile(rb'\s*:\s*"([^"\\]{1,200})"')
 NAME_LIMIT = 200
 MOST = 1 << 53
 """More than any count; beyond it sums would not be exact."""
-DECODE = json.JSONDecoder().raw_decode
 
 
 Message = dict[str, Any]
@@ -46,13 +47,18 @@ def look(line: bytes) -> tuple[bytes, bytes, Message]:
 
 
 def parse(line: bytes) -> Message:
-    """Return a line's message; empty for noise, a torn line, and nesting that is made to break parsers."""
-    written = line.decode(errors="replace").strip()
+    """Return a line's message; empty for noise, a torn line, and nesting that is made to break parsers.
+
+    What is JSON to Python alone (bytes that are no UTF-8, half of a surrogate pair, NaN) is a message all the same.
+    """
     try:
-        message, end = DECODE(written)
-    except (ValueError, RecursionError):
-        return NOTHING
-    return message if isinstance(message, dict) and end == len(written) else NOTHING
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            message = json.loads(line.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            return NOTHING
+    return message if isinstance(message, dict) else NOTHING
 
 
 def finished_tools(line: bytes) -> Iterator[str]:
@@ -84,7 +90,10 @@ def text(value: object) -> str:
 
 def name(value: object) -> str:
     """Return a value that should be a short text."""
-    return text(value)[:NAME_LIMIT]
+    if type(value) is not str:
+        return ""
+    short = value[:NAME_LIMIT]
+    return short if short.isascii() else text(short)
 
 
 def number(value: object) -> float:

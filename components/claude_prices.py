@@ -42,14 +42,13 @@ def usage_of(told: dict[str, Any], model: str) -> Usage:
 
 def tokens_of(told: dict[str, Any]) -> tuple[int, int, int, int, int]:
     """Return the tokens of an answer: given, output, read from the cache, written to it, those of them for an hour."""
-    hour = count(mapping(told.get("cache_creation")).get("ephemeral_1h_input_tokens"))
-    given, output = count(told.get("input_tokens")), count(told.get("output_tokens"))
+    cached = told.get("cache_creation")
     return (
-        given,
-        output,
+        count(told.get("input_tokens")),
+        count(told.get("output_tokens")),
         count(told.get("cache_read_input_tokens")),
         count(told.get("cache_creation_input_tokens")),
-        hour,
+        count(cached.get("ephemeral_1h_input_tokens")) if type(cached) is dict else 0,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components import branch_names, git
+from components import branch_names, home_branch
 from components.config import Loaded, load, require
 from components.errors import NotFound
 from components.model import AgentRun, Held, Task, Workspace
@@ -137,7 +137,7 @@ def _workspace(held: Held, tools: Tools) -> Workspace:
     if known is not None and known.path.is_dir():
         return known
     if held.task.complexity is not Complexity.MAJOR:
-        return Workspace(repository, repository, git.current_branch(repository), git.head_commit(repository))
+        return Workspace(repository, repository, *home_branch.wanted(repository, held.task))
     return tools.worktrees.foreseen(held.task, held.claim, held.attempt)
 
 
