@@ -28,6 +28,8 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
     TooManyStreams: 503,
     errors.TooManyTasks: 409,
     errors.StillRunning: 409,
+    errors.HookRejected: 409,
+    errors.HookPostponed: 409,
     errors.UnsavedWork: 409,
     errors.AlreadyLive: 409,
     errors.TaskTaken: 409,

@@ -23,6 +23,7 @@ from components.server import (
     board_runs,
     driving,
     known_query,
+    moments,
     overview_routes,
     page_routes,
     runtime_routes,
@@ -127,8 +128,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         pass  # the tables are made, and the library is loaded, before the first request needs them
     await asyncio.to_thread(board_runs.settle, core)
     await asyncio.to_thread(adoption.adopt_all, core)
+    await asyncio.to_thread(moments.await_all, core)
     beside = [
         asyncio.create_task(_again_and_again(SETTLE_SECONDS, lambda: board_runs.settle(core))),
+        asyncio.create_task(_again_and_again(SETTLE_SECONDS, lambda: moments.tell_ends(core))),
         asyncio.create_task(_again_and_again(ADOPT_SECONDS, lambda: adoption.adopt_all(core))),
         asyncio.create_task(_again_and_again(DRIVE_SECONDS, lambda: driving.keep_going(core))),
         asyncio.create_task(_again_and_again(TIDY_SECONDS, lambda: tidying.tidy(core))),

@@ -14,6 +14,7 @@ from components import git, projects
 from components.board import Board
 from components.config import Loaded
 from components.errors import NotARepository, NotFound
+from components.hook_register import HookRegister
 from components.projects import Project
 from components.redact import Redactor
 from components.server.beginnings import Beginnings
@@ -31,7 +32,9 @@ class Core:
     """The parts of a service. `host` is what the store knows this machine by, `host_name` what people call it.
 
     `children` are the runners that this process has started and must collect;
-    `adoptions` counts by id how often it gave an execution another one; `over` are those known to have a verdict."""
+    `adoptions` counts by id how often it gave an execution another one; `over` are those known to have a verdict.
+    On `hooks` a program that embeds the service hangs its callables; `awaited` are the executions whose end they are
+    still to be told."""
 
     loaded: Loaded
     environ: Mapping[str, str]
@@ -48,6 +51,8 @@ class Core:
     children: set[int] = field(default_factory=set)
     adoptions: dict[str, int] = field(default_factory=dict)
     over: set[str] = field(default_factory=set)
+    hooks: HookRegister = field(default_factory=HookRegister)
+    awaited: set[str] = field(default_factory=set)
 
     @property
     def home(self) -> Path:

@@ -11,6 +11,7 @@ from components import background, config, history_entry, typed_task
 from components.errors import RunnerError, TooManyTasks
 from components.execution import Execution
 from components.projects import Project
+from components.server import moments
 from components.server.core import Core
 from components.states import Door
 from components.typed_task import TypedTask
@@ -54,7 +55,8 @@ def typed(core: Core, order: Order, claim: str) -> TypedTask:
 def start(core: Core, made: TypedTask) -> int:
     """Start the runner of a task of the board and return its process id; `tasks_per_project` is the board's affair.
 
-    Raises TooManyTasks, and OSError where no process can be started; then nothing of the task stays behind.
+    Raises TooManyTasks, HookRejected, HookPostponed, and OSError where no process can be started; then nothing of the
+    task stays behind.
     """
     return _started(core, made, lambda: background.require_turn(core.home, core.loaded.config.max_parallel_tasks))
 
@@ -73,8 +75,10 @@ def start_order(core: Core, made: TypedTask) -> int:
 
 
 def _started(core: Core, made: TypedTask, require: Callable[[], None]) -> int:
+    moments.require(core, made)
     pid = background.start_new(core.home, made, core.environ, require)
     core.children.add(pid)
+    core.awaited.add(made.claim)
     try:
         core.store.add(_entry(core, made, pid))
     except RunnerError:  # its runner tells the history all the same

@@ -5,22 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from components import AdvancedAgentRunner, TerminalUI, background, typed_task
 from components.config import Config, load
 from components.errors import HookPostponed, NotFound
+from components.server.api import create_app, make_core
+from components.server.core import Core
+from components.server.tokens import Tokens
 from components.signals import Signals
 from components.sources.typed import TypedTaskSource
+from components.store import Store
 from components.typed_task import TypedTask
 from components.worker import Tally
 from tests.pm_server import PmServer
 from tests.runner import ROOT, Runner
 from tests.typed import Terminal
+from tests.waiting import until
 
 Payload = dict[str, Any]
 
@@ -140,6 +147,75 @@ def test_hooks_stay_when_the_configuration_is_read_again(
 
     assert "The configuration was read again" in capsys.readouterr().out
     assert not program.has_started
+
+
+class Service:
+    """A program that embeds the service, and has tasks done through its API."""
+
+    def __init__(self, place: Terminal, core: Core, api: TestClient) -> None:
+        self.place, self.core, self.api = place, core, api
+        self.told: list[Payload] = []
+
+    def board_task(self) -> str:
+        given = {"title": "Round it", "complexity": "minor"}
+        return str(self.api.post("/api/tasks", json=given).json()["id"])
+
+    def has_told(self, *moments: str) -> bool:
+        return [payload["moment"] for payload in self.told] == list(moments)
+
+
+@contextmanager
+def serving(place: Terminal) -> Iterator[Service]:
+    loaded = load({"repository": str(place.repository)}, place.env)
+    core = make_core(loaded, place.env, Store(loaded.config.store))
+    with TestClient(create_app(core, Tokens(())), base_url="http://127.0.0.1") as api:
+        yield Service(place, core, api)
+
+
+def test_the_services_executions_begin_only_where_its_programs_hooks_say_go(tmp_path: Path) -> None:
+    with serving(Terminal(tmp_path, "commit")) as one:
+        identifier = one.core.hooks.register("pre_execution", refuses)
+        order = {"worker": "backend_dev", "repository": "repository", "task": "Round it"}
+        task = one.board_task()
+
+        refused = one.api.post(f"/api/tasks/{task}/run")
+        one.core.hooks.register("pre_execution", postpones, identifier)
+        later = one.api.post("/api/agent-runtime/execute", json=order)
+        on_the_board = one.api.get(f"/api/tasks/{task}").json()
+
+        assert [(answer.status_code, answer.json()["kind"]) for answer in (refused, later)] == [
+            (409, "HookRejected"),
+            (409, "HookPostponed"),
+        ]
+        assert on_the_board["status"] == "todo"
+        assert "said no" in on_the_board["error"]
+        assert typed_task.claims(one.place.home) == []
+
+        one.core.hooks.unregister(identifier)
+        assert one.api.post(f"/api/tasks/{task}/run").is_success
+        until(lambda: one.api.get(f"/api/tasks/{task}").json()["status"] == "review", "the task's end", 60)
+
+
+def test_the_services_hooks_get_the_result_once_also_of_what_ends_under_its_successor(tmp_path: Path) -> None:
+    place = Terminal(tmp_path, "wait", "fail")
+    place.env["HEADLESS_PM_MAX_ATTEMPTS"] = "1"
+    with serving(place) as before:
+        before.core.hooks.register("post_execution", before.told.append)
+        begun = before.api.post(f"/api/tasks/{before.board_task()}/run").json()["execution_id"]
+    with serving(place) as after:
+        after.core.hooks.register("post_execution", after.told.append)
+        after.core.hooks.register("error", after.told.append)
+        place.ledger.with_name("ledger.gate").touch()
+        until(lambda: after.told, "word of the end", 60)
+        until(lambda: not after.core.awaited, "that nothing is left to tell", 60)
+        until(lambda: not background.running(place.home), "the runner's end", 60)
+
+        assert before.told == []
+        assert after.has_told("post_task", "error")
+        assert {payload["claim"] for payload in after.told} == {begun}
+        assert after.told[0]["verdict"]["reason"] == "agent_failed"
+        assert after.told[0]["status"] == "pending"
+        assert Path(after.told[0]["run_directory"], "out").read_text() == "working\n"
 
 
 def test_the_example_of_the_guide_runs(tmp_path: Path, runner: Callable[..., Runner], pm: PmServer) -> None:
