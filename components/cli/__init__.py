@@ -75,8 +75,11 @@ See it work first, without an account and without a server:
 Whatever dies and whenever: start the same command again, and it goes on where it was.
 'run --help' tells all its options; a command without a name is 'run'.
 """
-EPILOG = "Exit codes: 0 done, 1 failed, 2 a mistake in the call or the configuration, 3 no task, 69 something needed is"
-EPILOG += " not there, 75 the agent id is in use, 77 the API key is refused, 130 interrupted."
+EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 a mistake in the call or the configuration, 3 no task, 4 what was named is not"
+)
+EPILOG += " there, 69 something needed is not there, 75 in use, or of a newer version, 77 the API key is refused, 130"
+EPILOG += " interrupted."
 
 
 class Commands(click.Group):
@@ -92,7 +95,7 @@ class Commands(click.Group):
         if not gc.isenabled():
             gc.freeze()  # what is loaded stays: to look for garbage among it takes a tenth of a short command's time
             gc.enable()
-        return command if isinstance(command, click.Command) else None
+        return _with_codes(command) if isinstance(command, click.Command) else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version"):
@@ -111,6 +114,15 @@ class Commands(click.Group):
         """List the commands from the table: help must not load them all."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _with_codes(command: click.Command) -> click.Command:
+    """Have the help of a command, and of those below it, tell what exit codes mean, where it does not yet."""
+    if "xit code" not in f"{command.help} {command.epilog}":
+        command.epilog = EPILOG
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        _with_codes(below)
+    return command
 
 
 @click.group(

@@ -44,6 +44,7 @@ LAST_LINES = """
 """
 
 file_option = click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 repository_option = click.option("--repo", "repository", help="The git repository to work in.")
 role_option = click.option("--role", help="Show what is in force for this role.")
 TASK_OPTIONS = (
@@ -96,16 +97,22 @@ def show(file: Path | None, repository: str | None, role: str | None, as_json: b
 @file_option
 @repository_option
 @role_option
-def check(file: Path | None, repository: str | None, role: str | None) -> None:
+@json_option
+def check(file: Path | None, repository: str | None, role: str | None, as_json: bool) -> None:
     """Read the whole configuration and tell every mistake; the exit code is 0 without one, else 2."""
     loaded = load({"repository": repository, "role": role}, os.environ, file=file)
+    if as_json:
+        told = {"file": str(loaded.file) if loaded.file else None, "warnings": list(loaded.warnings)}
+        click.echo(json.dumps({"is_fine": True, **told}, indent=2))
+        return
     click.echo(f"The configuration is fine ({loaded.file or 'there is no file'}).")
     _warn(loaded)
 
 
 @command.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
-def init(path: Path | None) -> None:
+@json_option
+def init(path: Path | None, as_json: bool) -> None:
     """Write a commented configuration file that only its owner may read; one that exists is left alone.
 
     PATH is where it goes, by default where the runner looks for it.
@@ -119,6 +126,9 @@ def init(path: Path | None) -> None:
         raise ConfigError(f"{error.filename} exists and was left as it is; edit it, or name another file") from error
     except OSError as error:
         raise ConfigError(f"{target} cannot be made ({error.strerror}); name another file") from error
+    if as_json:
+        click.echo(json.dumps({"file": str(target)}, indent=2))
+        return
     click.echo(
         f"Wrote {target}; edit it, then type: advanced-agent-runner config check --config {shlex.quote(str(target))}"
     )

@@ -38,10 +38,13 @@ every value and where it comes from.
 
 \b
 Signals:
-  SIGTERM   take nothing new, leave the agent at work, exit; the next start adopts it (see --on-term)
-  SIGHUP    read the configuration again, between two steps; a bad one changes nothing
+  SIGTERM   take nothing new, leave the agent at work, exit; the next start
+            adopts it (see --on-term)
+  SIGHUP    read the configuration again, between two steps; a bad one
+            changes nothing
   SIGUSR1   write what is in hand, and the stacks, to the log
-  Ctrl-C    once: finish the task in hand; twice: stop the agent and give the task back; thrice: leave at once
+  Ctrl-C    once: finish the task in hand; twice: stop the agent and give the
+            task back; thrice: leave at once
 """
 
 

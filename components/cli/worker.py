@@ -46,9 +46,11 @@ See who works, and what waits:
 
 \b
 Signals:
-  SIGTERM   take nothing new, leave the agents at work, exit; the next start here adopts them (see --on-term)
-            a second one stops the agents, and others make the next attempt
-  Ctrl-C    once: take nothing new and see through what is at work; twice: stop it, for others; thrice: leave it
+  SIGTERM   take nothing new, leave the agents at work, exit; the next start
+            here adopts them (see --on-term); a second one stops the agents, and
+            others make the next attempt
+  Ctrl-C    once: take nothing new and see through what is at work; twice: stop
+            it, for others; thrice: leave it
 
 Exit codes: 0 stopped, 2 a mistake in the call or the configuration, 75 another worker has the name, 130 interrupted.
 """

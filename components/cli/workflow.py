@@ -14,11 +14,11 @@ from components.cli.output import show, show_all
 HELP = """Run graphs of agents: each node is one agent's work, and begins at the merged work of those it depends on.
 
 \b
-  agent-runner workflow check calculator.yaml        is it right, and in which order would it go
-  agent-runner workflow run calculator.yaml          run it and see it go on; Ctrl-C leaves it at work
-  agent-runner workflow run calculator.yaml -b       run it in the background
-  agent-runner workflow show ID --mermaid            where it stands, as a picture
-  agent-runner workflow retry ID --failed            do again what failed, and go on from there
+  agent-runner workflow check flow.yaml      is it right, in which order would it go
+  agent-runner workflow run flow.yaml        run it; Ctrl-C leaves it at work
+  agent-runner workflow run flow.yaml -b     run it in the background
+  agent-runner workflow show ID --mermaid    where it stands, as a picture
+  agent-runner workflow retry ID --failed    do again what failed, and go on
 
 docs/workflows.md tells how a workflow is written; `workflow schema` prints its JSON Schema, for editors.
 

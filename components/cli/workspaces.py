@@ -18,7 +18,7 @@ import click
 from components import git, git_command, shelf, unsaved_work, workspace_use, worktree_entry
 from components.config import Config, load
 from components.git_worktree import GitWorktree
-from components.shelf import Snapshot
+from components.shelf import Restored, Snapshot
 from components.worktree_entry import WorktreeEntry
 
 WIDTH = 80
@@ -26,6 +26,7 @@ WHEN_WIDTH = 16
 SPANS = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 config_option = click.option("--config", "file", type=click.Path(path_type=Path), help="Read this configuration file.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 repository_option = click.option(
     "--repo", "repository", metavar="DIR", help="The git repository.  [default: the current directory]"
 )
@@ -87,7 +88,10 @@ def list_all(repository: str | None, file: Path | None, as_json: bool) -> None:
 @config_option
 @click.option("--to", "directory", metavar="DIR", type=click.Path(path_type=Path), help="Where the new worktree goes.")
 @click.option("--commit", is_flag=True, help="Commit the changes, instead of leaving them uncommitted.")
-def restore(name: str, repository: str | None, file: Path | None, directory: Path | None, commit: bool) -> None:
+@json_option
+def restore(
+    *, name: str, repository: str | None, file: Path | None, directory: Path | None, commit: bool, as_json: bool
+) -> None:
     """Bring a snapshot back into a new worktree on a new branch.
 
     REF is what `workspaces list` shows; a task's or an execution's id means its newest snapshot. Nothing that exists is
@@ -99,7 +103,14 @@ def restore(name: str, repository: str | None, file: Path | None, directory: Pat
         base = GitWorktree(top, config.worktree_base).make_base()
         directory = base / f"restored-{snapshot.task}-{snapshot.number}"
     restored = shelf.restore(top, snapshot, directory, commit=commit)
-    how = "committed" if commit else "uncommitted"
+    if as_json:
+        places = {"directory": str(restored.path), "branch": restored.branch, "is_committed": commit}
+        click.echo(json.dumps({**_as_json(snapshot), **places}, indent=2))
+    else:
+        _tell(top, snapshot, restored, "committed" if commit else "uncommitted")
+
+
+def _tell(top: Path, snapshot: Snapshot, restored: Restored, how: str) -> None:
     click.echo(f"Restored snapshot {snapshot.name} of task {snapshot.task}: {_counted(snapshot)}, {how}.")
     click.echo(f"  directory  {_shown(str(restored.path))}\n  branch     {restored.branch}")
     for line in shelf.message(top, snapshot).partition("Left out:\n")[2].splitlines():
@@ -111,10 +122,15 @@ def restore(name: str, repository: str | None, file: Path | None, directory: Pat
 @click.argument("name", metavar="REF|TASK|ID")
 @repository_option
 @config_option
-def show(name: str, repository: str | None, file: Path | None) -> None:
+@json_option
+def show(name: str, repository: str | None, file: Path | None, as_json: bool) -> None:
     """Show what a snapshot holds: where it comes from, and which files it changes."""
     _, top = _opened(repository, file)
     snapshot = shelf.find(top, name)
+    if as_json:
+        told = {"message": shelf.message(top, snapshot), "diff_stat": shelf.diff_stat(top, snapshot)}
+        click.echo(json.dumps({**_as_json(snapshot), **told}, indent=2))
+        return
     click.echo(f"{snapshot.ref}\n{snapshot.commit}, {_when(snapshot)}\n")
     for line in shelf.message(top, snapshot).splitlines():
         click.echo(_shown(line))

@@ -193,3 +193,11 @@ def test_show_tells_what_is_in_force_for_a_task(terminal: Terminal) -> None:
     assert shown("--level", "senior", "--task", "42") == (40.0, f"file {terminal.file}:5")
     assert shown("--task", "43", "--level", "junior", "--complexity", "minor") == (10.0, "default")
     assert terminal.type("show", "--level", "sinior").returncode == 2
+
+
+def test_check_and_init_answer_programs_too(terminal: Terminal) -> None:
+    made = json.loads(terminal.type("init", "--json").stdout)
+    told = json.loads(terminal.type("check", "--json").stdout)
+
+    assert made == {"file": str(terminal.file)}
+    assert told == {"is_fine": True, "file": str(terminal.file), "warnings": []}

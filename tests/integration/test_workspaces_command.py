@@ -173,6 +173,18 @@ def test_an_execution_s_id_brings_its_newest_snapshot_back(repository: Path, wor
     assert type_in(repository, "show", "0123abcd").returncode == 4
 
 
+def test_show_and_restore_answer_programs_too(repository: Path, workspace: Workspace) -> None:
+    ref = saved(workspace)
+
+    shown = json.loads(typed(repository, "show", "12", "--json"))
+    restored = json.loads(typed(repository, "restore", "12", "--json"))
+
+    assert (shown["ref"], restored["ref"]) == (ref, ref)
+    assert "draft.txt | 1 +" in shown["diff_stat"]
+    assert (Path(restored["directory"]) / "draft.txt").exists()
+    assert sh(Path(restored["directory"]), "branch", "--show-current").strip() == restored["branch"]
+
+
 def test_an_unknown_name_is_told_with_the_nearest_and_changes_nothing(repository: Path, workspace: Workspace) -> None:
     saved(workspace)
 
