@@ -17,7 +17,6 @@ from components import history_entry, receipts
 from components.errors import RunnerError, StateCorrupt
 from components.model import Held
 from components.run_directory import RunDirectory
-from components.short_id import SHORT
 from components.states import FINAL, Door, ExecutionStatus, Phase
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class History:
 
     def _pids(self, held: Held) -> dict[str, object]:
         try:
-            pids = RunDirectory(self._home / "runs" / f"{held.task.id}-{held.claim[:SHORT]}-{held.attempt}").pids()
+            pids = RunDirectory.of(self._home / "runs", held.task.id, held.claim, held.attempt).pids()
         except (OSError, LookupError, TypeError):
             return {}
         return {f"{who}_pid": one.pid for who, one in pids.items()}

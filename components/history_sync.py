@@ -22,7 +22,6 @@ from components.errors import StateCorrupt
 from components.execution import Execution
 from components.model import Held
 from components.run_directory import JOURNAL, RunDirectory, RunState
-from components.short_id import SHORT
 from components.states import Door, ExecutionStatus
 from components.store import Store
 from components.task_persistence import host_name
@@ -157,9 +156,9 @@ def journal_of(home: Path, agent_id: str) -> Held | None:
 
 def _last_run(runs: Path, one: Execution) -> RunDirectory | None:
     for attempt in (one.attempt + 1, one.attempt):
-        path = runs / f"{one.task_id}-{one.id[:SHORT]}-{attempt}"
-        if os.path.lexists(path):
-            return RunDirectory(path)
+        run = RunDirectory.of(runs, one.task_id, one.id, attempt)
+        if os.path.lexists(run.path):
+            return run
     return None
 
 

@@ -20,7 +20,6 @@ from components import bygone, dead_letters, durable, journal_format, process, t
 from components.dead_letters import DeadLetter
 from components.model import Held, ProcessId
 from components.run_directory import CLOSED, JOURNAL, RunDirectory, RunState
-from components.short_id import SHORT
 from components.task_persistence import host_name
 
 TYPED = re.compile(r"task-[0-9a-f]{8}")
@@ -171,7 +170,7 @@ def agent(home: Path, agent_id: str, host: str = "") -> Agent:
         trouble = str(error)
     run = None
     if held is not None:
-        run = run_at(home / "runs" / f"{held.task.id}-{held.claim[:SHORT]}-{held.attempt}")
+        run = run_at(RunDirectory.of(home / "runs", held.task.id, held.claim, held.attempt).path)
     elsewhere = held is not None and held.host not in ("", host)
     return Agent(agent_id, journal, _runner(journal.with_suffix(".flock")), held, run, trouble, elsewhere)
 

@@ -12,8 +12,7 @@ from typing import Any
 from components import text_file
 from components.execution import Spend
 from components.model import Held, Verdict
-from components.run_directory import RECEIPT
-from components.short_id import SHORT
+from components.run_directory import RECEIPT, RunDirectory
 from components.states import Reason
 
 LIMIT = 64 << 20
@@ -34,7 +33,7 @@ class Receipt:
 def of(held: Held, runs: Path, project: str) -> Iterator[Receipt]:
     """Yield the receipts of an execution, first attempt first; what cannot be read is left out."""
     for attempt in range(1, held.attempt + 1):
-        path = runs / f"{held.task.id}-{held.claim[:SHORT]}-{attempt}"
+        path = RunDirectory.of(runs, held.task.id, held.claim, attempt).path
         found = read(path, held, project)
         if found is not None:
             yield found

@@ -26,6 +26,7 @@ from typing import Any
 
 from components import durable
 from components.model import Command, ExitRecord, ProcessId
+from components.short_id import SHORT
 
 RECEIPT = "result.json"
 """What was done, and how that is known; there once the run was judged."""
@@ -66,6 +67,11 @@ class RunDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @classmethod
+    def of(cls, runs: Path, task_id: str, claim: str, attempt: int) -> RunDirectory:
+        """Return the directory of an attempt among all `runs`."""
+        return cls(runs / f"{task_id}-{claim[:SHORT]}-{attempt}")
 
     @property
     def name(self) -> str:

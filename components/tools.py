@@ -17,7 +17,6 @@ from components.presence import Presence
 from components.pulse import Pulse
 from components.redact import Redactor, secret_values
 from components.run_directory import RunDirectory
-from components.short_id import SHORT
 from components.signals import Signals
 from components.terminal_ui import TerminalUI
 
@@ -62,7 +61,7 @@ class Tools:
 
     def run_of(self, held: Held) -> RunDirectory:
         """Return the run directory of the current attempt; its name tells task, claim and attempt."""
-        return RunDirectory(self.runs / f"{held.task.id}-{held.claim[:SHORT]}-{held.attempt}")
+        return RunDirectory.of(self.runs, held.task.id, held.claim, held.attempt)
 
 
 Toolbox = Callable[[], Tools]
