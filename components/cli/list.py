@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from components import projects, since, unstarted
+from components import projects, since, typed_task, unstarted
 from components.cli import ids, opened
 from components.cli.ending import ending
 from components.cli.output import Line, age, known_usd, short, show, show_all, span, table, usd
@@ -144,12 +144,17 @@ def _row(one: Execution, config: Config) -> tuple[str, ...]:
         one.short_id,
         short(ending(one), STATE_WIDTH),
         short(projects.shown(config, one.project) or "-", PROJECT_WIDTH),
-        short(one.agent_id or "-", AGENT_WIDTH),
+        _agent(one),
         age(one.created_at),
         took(one),
         usd(one.cost_usd),
         one.title,
     )
+
+
+def _agent(one: Execution) -> str:
+    """Return whose execution it was, "-" for one that was typed: its agent has only this, and is named after it."""
+    return "-" if one.agent_id in ("", typed_task.agent_of(one.id)) else short(one.agent_id, AGENT_WIDTH)
 
 
 def _as_json(one: Execution) -> dict[str, object]:

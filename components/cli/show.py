@@ -145,7 +145,7 @@ def _cost(row: Execution) -> str:
 
 
 def _move(one: Transition) -> str:
-    reason = f" ({one.reason})" if one.reason else ""
+    reason = f" ({one.reason})" if one.reason not in ("", one.after) else ""
     attempt = f", attempt {one.attempt}" if one.attempt > 1 else ""
     return f"  {_local(one.at)}  {one.after}{reason}{attempt}"
 

@@ -120,7 +120,7 @@ def test_a_wrong_choice_is_asked_for_again_and_the_right_one_of_several_ends(
     screen.type(f"{number}\n")
 
     assert screen.code() == 0
-    assert terminal.ended(second)["status"] == "cancelled"
+    until(lambda: terminal.told("show", second)["status"] == "cancelled", "the end of what was chosen")
     assert terminal.at_work(first)["stage"] == "running"
 
 
