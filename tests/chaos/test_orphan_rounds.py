@@ -69,9 +69,7 @@ def judge(run: RunDirectory, what: str, work: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_of_agents_and_their_descendants_none_is_alive_after_the_end(
-    tmp_path: Path, runs: list[RunDirectory]
-) -> None:
+def test_of_agents_and_their_descendants_none_is_alive_after_the_end(tmp_path: Path, runs: list[RunDirectory]) -> None:
     probe = cgroup.make("probe")
     if probe is None:
         pytest.skip("needs a writable cgroup version 2; without one the next test says it all")
