@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -21,11 +23,22 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 """What SQLite says of a file that is damaged; whatever else it says may pass."""
 
+_making = threading.Lock()
+
 
 def make(path: Path) -> None:
-    """Make sure that the file is there and private; what SQLite puts beside it gets the same mode."""
+    """Make sure that the file is there and private; what SQLite puts beside it gets the same mode.
+
+    One that is there is not opened: to close it would let go of the locks that SQLite has on it in this process, and
+    the next process to end would take the log away under us. Raises OSError for a symbolic link.
+    """
     durable.make_directory(path.parent)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, durable.FILE_MODE))
+    with _making:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, durable.FILE_MODE))
+        except FileExistsError:
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     for one in (path, *(path.with_name(path.name + end) for end in COMPANIONS)):
         with contextlib.suppress(FileNotFoundError):
             one.chmod(durable.FILE_MODE)

@@ -637,3 +637,24 @@ def test_a_large_graph_is_kept_whole(file_place: Place) -> None:
     kept = file_place.agents.workflow(made.id)
     assert len(kept.source) > 1_000_000
     assert len(workflow_entry.in_order(kept, file_place.agents.agents_of(made.id))) == 600
+
+
+def test_a_second_store_in_a_process_does_not_let_go_of_the_locks_of_the_first(tmp_path: Path) -> None:
+    """Regression: making the second one opened and closed the file, which frees a process's locks on it.
+
+    So the next process to end took the log away, and a driver saw no more of what others entered: its workflow hung.
+    """
+    file = tmp_path / "store.db"
+    first, second = (Store(store_url.of_file(file)) for _ in range(2))
+    for one in (first, second):
+        with one.writing() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS told (word TEXT)")
+
+    enter = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute(sys.argv[2])"
+    subprocess.run([sys.executable, "-c", enter, str(file), "INSERT INTO told VALUES ('seen')"], check=True)
+
+    with first.writing() as connection:
+        assert connection.exec_driver_sql("SELECT word FROM told").scalar() == "seen"
+    assert file.with_name("store.db-wal").exists()
+    for one in (first, second):
+        one.close()
