@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -43,7 +44,9 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 """How often to look at a runner that another process has started, and whether somebody wants the end."""
 STARTS = 3
-"""How often a runner is started in one performance: where none of them lives, there is a reason."""
+"""How often a runner is started that gets no further than the one before: where none of them lives, it has a reason."""
+REST_SECONDS = 0.5
+"""How long to rest, once more with each that got no further."""
 LOST = "{count} workers, or their machines, died over it; it is not tried on another. Look at their logs, then retry it"
 UNUSABLE = (NotFound, ConfigError, UnsafeName)
 
@@ -134,20 +137,29 @@ class _Attendance:
         self.watch = Watch(self._files)
 
     def ended(self, is_cancelled: Callable[[], bool]) -> Verdict:
-        """Start a runner where there is none, wait for the verdict, and return it."""
+        """Start a runner where there is none, wait for the verdict, and return it. Nothing of it is left at work."""
         home, claim = self._config.home, self._typed.claim
-        for _ in range(STARTS):
-            if (verdict := typed_task.verdict_of(home, claim)) is not None:
-                return verdict
+        fruitless, place = 0, self._phase()
+        while (verdict := typed_task.verdict_of(home, claim)) is None and fruitless < STARTS:
+            threading.Event().wait(fruitless * REST_SECONDS)
             with self._runner() as fd:
                 while typed_task.has_runner(home, claim):
                     self._note_place()
                     if self._is_unwanted(is_cancelled):
                         stopping.stop(home, self._files, self._config.cancel_grace, self._environ)
                     _wait(fd)
-        verdict = typed_task.verdict_of(home, claim)
+            before, place = place, self._phase()
+            fruitless = fruitless + 1 if place == before else 0
+        if verdict is not None:
+            return verdict
+        stopping.stop(home, self._files, self._config.cancel_grace, self._environ)
         why = f"its runner ended {STARTS} times without a word; see {self._files.runner_log}"
-        return verdict or Verdict(Reason.KILLED, why)
+        return Verdict(Reason.KILLED, why)
+
+    def _phase(self) -> tuple[object, int]:
+        """Return how far the attempt has got, by its journal."""
+        held = self.watch.look() or self.watch.last
+        return (held.phase, held.attempt) if held is not None else (None, 0)
 
     def _is_unwanted(self, is_cancelled: Callable[[], bool]) -> bool:
         """Does somebody want the end? Raises TaskTaken once the agent has ended that is another's by now."""

@@ -22,7 +22,6 @@ from components.presence import Presence
 from components.pulse import Pulse
 from components.redact import Redactor, secret_values
 from components.signals import Signals
-from components.sources.headless_pm import HeadlessPm
 from components.states import Door, Role
 from components.task_persistence import TaskPersistence
 from components.task_runner import TaskRunner
@@ -178,6 +177,8 @@ class AdvancedAgentRunner:
     def _source(self, config: Config) -> TaskSource:
         if self._given_source is not None:
             return self._given_source
+        from components.sources.headless_pm import HeadlessPm
+
         identity = (config.agent_id, str(config.role), config.level)
         signals = self.signals
         return HeadlessPm(
