@@ -14,19 +14,27 @@ Way = tuple[str | int, ...]
 READABLE_DEPTH = 1000
 """libyaml has a stack frame for each level: at 40,000 and 8 MB of stack the process ends."""
 
+NODE_DEPTH = 2
+"""Within how many tables and lists a node is: the file's, and that of `nodes`."""
+
+
+class TooManyNodes(ValueError):
+    """A workflow has more nodes than are taken."""
+
 
 class Document:
     """A YAML document: its data, and where in the text each part of it is.
 
-    Raises YAMLError, and ValueError, RecursionError and TypeError as the reader of YAML does.
+    Raises TooManyNodes before all of them are read, YAMLError, and ValueError, RecursionError and TypeError as the
+    reader of YAML does.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most_nodes: int) -> None:
         import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # in C it is ten times as fast, where it is there
         try:
-            _require_readable(text)
+            _require_readable(text, most_nodes)
             with _uncollected():
                 self.root: yaml.Node | None = loader.get_single_node()
                 self.data = None if self.root is None else loader.construct_document(self.root)
@@ -76,14 +84,19 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _require_readable(text: str) -> None:
-    """Raise ValueError for an alias, and for a depth at which the reader in C would end the process."""
+def _require_readable(text: str, most_nodes: int) -> None:
+    """Raise ValueError for an alias, too many nodes, and a depth at which the reader in C would end the process."""
     import yaml
 
-    depth = 0
+    depth = nodes = 0
     for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         if isinstance(event, yaml.AliasEvent):
             raise ValueError("it has an alias (*name), which is not taken here; write the value out")
+        is_node = depth == NODE_DEPTH and isinstance(event, yaml.MappingStartEvent)
+        nodes += is_node
+        if nodes > most_nodes:
+            told = "make several workflows of it, or let a map go over a list"
+            raise TooManyNodes(f"it has more than {most_nodes:,} nodes; {told}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > READABLE_DEPTH:
             line = f"line {event.start_mark.line + 1}" if event.start_mark else "it"

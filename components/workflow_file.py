@@ -12,8 +12,8 @@ from components.agent import PRIORITY, NodeKind, OnFailure
 from components.errors import ConfigError, NotFound
 from components.settings import BY_NAME
 from components.workflow import Graph, Node
-from components.workflow_document import Document, Way
-from components.workflow_format import MODEL, MOST_ITEMS, NODE, SCHEMA, SYNONYMS, problems_of, unkeepable
+from components.workflow_document import Document, TooManyNodes, Way
+from components.workflow_format import MODEL, MOST_ITEMS, MOST_NODES, NODE, SCHEMA, SYNONYMS, problems_of, unkeepable
 
 FILE_BYTES = 64 << 20
 ID_LETTERS = 200
@@ -37,7 +37,9 @@ def parsed(text: str, name: str) -> Graph:
     import yaml
 
     try:
-        document = Document(text)
+        document = Document(text, MOST_NODES)
+    except TooManyNodes as error:
+        raise ConfigError(f"{name}: {error}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

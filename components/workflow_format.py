@@ -25,7 +25,7 @@ LIMITS = (
 """Settings that a node may have of its own: none by which a graph could make a machine start what it likes."""
 MODEL = "model"
 TEXT_LETTERS = 200_000
-MOST_NODES = 100_000
+MOST_NODES = 50_000
 MOST_ITEMS = 10_000
 MOST_BITS = 1024
 MOST_DEPTH = 50

@@ -100,6 +100,8 @@ class Machines(Terminal):
         if store:
             self.env["HEADLESS_PM_STORE"] = store
         self.homes = {name: directory / name if store else self.home for name in names}
+        self.home = self.homes[names[0]]  # where the driver is: nobody starts it again, so a worker there takes over
+        self.env["HEADLESS_PM_HOME"] = str(self.home)
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.kills: Counter[str] = Counter()
 

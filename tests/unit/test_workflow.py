@@ -204,6 +204,21 @@ def test_a_hundred_thousand_nodes_are_checked_within_seconds(shape: str) -> None
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_more_nodes_than_are_taken_are_refused_before_all_are_read(form: str) -> None:
+    lines = [f"{{id: n{number}, task: x, needs: []}}" for number in range(100_000)]
+    text = HEAD + "".join(f"  - {line}\n" for line in lines) if form == "yaml" else ""
+    text = text or json.dumps(
+        {"name": "big", "nodes": [{"id": f"n{number}", "task": "x"} for number in range(100_000)]}
+    )
+    began = time.process_time()
+
+    with pytest.raises(ConfigError, match=r"^big.yaml: it has more than 50,000 nodes; make several workflows of it"):
+        workflow_file.parsed(text, "big.yaml")
+
+    assert time.process_time() - began < 5
+
+
 def test_a_large_file_is_read_without_a_look_at_all_that_was_read_for_garbage() -> None:
     """Regression: of the 8 s that 60,000 nodes took, most went into such looks, more with each node."""
     text = HEAD + "".join(f"  - {{id: n{number}, task: x, needs: []}}\n" for number in range(10_000))
@@ -215,7 +230,7 @@ def test_a_large_file_is_read_without_a_look_at_all_that_was_read_for_garbage() 
 
     gc.callbacks.append(note)
     try:
-        document = Document(text)
+        document = Document(text, 10_000)
     finally:
         gc.callbacks.remove(note)
 
