@@ -146,11 +146,12 @@ class History:
     def _pass_on(self, events: list[Event]) -> None:
         """Tell events, after those that were kept; keep what cannot be told now."""
         try:
-            if self._store is None or self._is_away or self._is_lost():
-                self._keep(events)
-                events = []
-                self._reach()
-            while events:
+            while events or self._store is None or self._is_away:
+                if self._store is None or self._is_away or self._is_lost():
+                    self._keep(events)
+                    events = []
+                    self._reach()
+                    break
                 self._tell(events[0])
                 events.pop(0)
         except (RunnerError, OSError) as error:
@@ -180,20 +181,27 @@ class History:
             is_lost=is_lost,
         )
         self._has_past = True
+        self._file = store_file.identity(self._store.path)
         kept = history_spool.read(self._spool)
+        is_lost = False
         try:
-            while kept:
+            while kept and not (is_lost := self._is_lost()):
                 self._tell(kept[0])
                 kept.pop(0)
         finally:
             history_spool.keep_only(self._spool, kept)
-            self._file = store_file.identity(self._store.path)
+        if is_lost:
+            self._reach()
+            return
         if not self._is_synced:
             history_sync.sync(self._home, self._store, agent_id=self._agent_id, in_hand=self._in_hand)
             self._is_synced = True
 
     def _is_lost(self) -> bool:
-        """Was the store's file taken away, or another put in its place, since it was reached last?"""
+        """Was the store's file taken away, or another put in its place, since it was reached last?
+
+        Asked before each event: a new file would soon be where the old one was, by its number as well.
+        """
         if self._store is None or self._file is None:
             return False
         from components import store_file
@@ -201,10 +209,12 @@ class History:
         return store_file.identity(self._store.path) != self._file
 
     def _tell(self, event: Event) -> None:
-        from components import history_telling
+        from components import history_telling, store_file
 
         assert self._store is not None
         history_telling.tell_or_leave(self._store, event)
+        if self._file is None:  # made by what was told; at once, for it may go before the rest is
+            self._file = store_file.identity(self._store.path)
 
     def _keep(self, events: list[Event]) -> None:
         from components import history_spool

@@ -24,7 +24,7 @@ ALWAYS = frozenset({"reason", "error", "attempt", "step"})
 
 
 def tell(store: Store, event: Event) -> None:
-    """Enter an event. Telling it again, or after a later one, changes nothing.
+    """Enter an event; whoever sees an end sees its cost. Telling it again, or after a later one, changes nothing.
 
     Raises what `Store` raises, but neither AlreadyLive nor IllegalMove: the runner that has the task is right.
     """
@@ -36,11 +36,11 @@ def tell(store: Store, event: Event) -> None:
             return  # a claim that came to nothing
         _add(store, entry)
         now = store.get(entry.id)
-    if entry.step >= now.step and not (_lost_its_claim(now) and entry.status in LIVE):
-        _bring(store, now, entry, _facts(now, entry, told))
     if used:
         store.spend(used)
     workspace_record.note(store, entry)
+    if entry.step >= now.step and not (_lost_its_claim(now) and entry.status in LIVE):
+        _bring(store, now, entry, _facts(now, entry, told))
 
 
 def tell_or_leave(store: Store, event: Event) -> None:

@@ -19,6 +19,7 @@ import pytest
 from components import (
     background,
     durable,
+    history_entry,
     history_spool,
     history_sync,
     history_telling,
@@ -523,8 +524,8 @@ def test_a_runner_whose_store_is_deleted_while_it_runs_has_the_earlier_history_b
     """Regression: the runner made a new file, and nobody saw that the history before it was lost."""
     earlier, history = a_claim("1"), place.history()
     place.run(earlier)
-    live_through(history, earlier, (*LIFE, *ENDING), VERDICT)
-    until(lambda: [one for one in place.store.select(Selection()) if one.status == "succeeded"], "the first is told")
+    last = history_entry.step_of(live_through(history, earlier, (*LIFE, *ENDING), VERDICT))
+    until(lambda: [one for one in place.store.select(Selection()) if one.step == last], "all of the first is told")
     for path in place.home.glob("store.db*"):
         path.unlink()
 
