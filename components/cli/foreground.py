@@ -77,8 +77,8 @@ def leave(config: Config, files: execution_index.ExecutionFiles) -> int:
     """Leave the task at work, unless it is to be cancelled."""
     short = files.short_id
     told = f"{short} works on in the background: `logs {short} -f` shows it, `cancel {short}` ends it."
-    click.echo("\n" + "\n".join(folded(f"{told} Ctrl-C again within 3 s cancels it now")), err=True)
     try:
+        click.echo("\n" + "\n".join(folded(f"{told} Ctrl-C again within 3 s cancels it now")), err=True)
         stopping.waited(3.0 if sys.stdin.isatty() else 0.0, lambda: False)
     except KeyboardInterrupt:
         show(f"\n{files.short_id}: {stopping.stop(config.home, files, config.cancel_grace, os.environ, _say)}")
