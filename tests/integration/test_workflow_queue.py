@@ -1,4 +1,7 @@
-"""Workflows over the real queue, worked off by several processes that are killed at random."""
+"""Workflows over the real queue, worked off by several processes that are killed at random.
+
+CHAOS=full works off graphs of a thousand nodes of every shape.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ class Writes:
             known = self.agents.agent(entry.agent_id)
             self.engine.advance(known.workflow_id, known.id)
             return
-        time.sleep(0.2)
+        time.sleep(float(os.environ["NODE_SECONDS"]))
         if self.engine.settle(one, AgentStatus.COMPLETED, result=name):
             fd = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.write(fd, f"{one.node}\\n".encode())
@@ -55,14 +58,23 @@ with queue_engine.opened(config, Writes):
 os._exit(0)
 """
 
-pytestmark = pytest.mark.timeout(180)
+IS_FULL = os.environ.get("CHAOS") == "full"
+NODE_SECONDS = "0.02" if IS_FULL else "0.2"
+SECONDS = 1200 if IS_FULL else 120
+KILLED_AFTER = (20, 120) if IS_FULL else (3, 12)
+"""So many nodes are done at least, and at most, before the workers are killed again."""
+
+pytestmark = pytest.mark.timeout(SECONDS + 60)
 
 
 @contextmanager
 def worker(config: Config, ledger: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
     argv = [sys.executable, "-c", PROGRAM, str(config.home), config.store, str(ledger), name]
     with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NODE_SECONDS": NODE_SECONDS},
     ) as process:
         try:
             assert process.stdout is not None
@@ -84,10 +96,39 @@ def layered(width: int, depth: int, draw: random.Random) -> list[Node]:
     return nodes
 
 
+def chain(count: int) -> list[Node]:
+    return [Node(f"n{number}", "do", needs=(f"n{number - 1}",) if number else ()) for number in range(count)]
+
+
+def diamond(count: int) -> list[Node]:
+    """Return one node, many behind it, and one behind all of these."""
+    middle = [Node(f"m{number}", "do", needs=("first",)) for number in range(count - 2)]
+    return [Node("first", "do"), *middle, Node("last", "do", needs=tuple(node.id for node in middle))]
+
+
+def anyhow(count: int, draw: random.Random) -> list[Node]:
+    """Return a graph whose nodes are each behind up to three of all before them."""
+    return [
+        Node(f"n{number}", "do", needs=tuple(f"n{one}" for one in draw.sample(range(number), min(number, 3))))
+        for number in range(count)
+    ]
+
+
+GRAPHS = {
+    "layers": lambda draw: layered(25, 40, draw) if IS_FULL else layered(6, 10, draw),
+    "chain": lambda _: chain(1000),
+    "diamond": lambda _: diamond(1000),
+    "random": lambda draw: anyhow(1000, draw),
+}
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_graph_is_worked_off_once_each_by_workers_that_are_killed_at_random(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("shape", list(GRAPHS) if IS_FULL else ["layers"])
+def test_a_graph_is_worked_off_once_each_by_workers_that_are_killed_at_random(
+    tmp_path: Path, kind: str, shape: str
+) -> None:
     draw = random.Random(7)
-    nodes = layered(6, 10, draw)
+    nodes = GRAPHS[shape](draw)
     with ExitStack() as stack:
         if kind == "sqlite":
             url = store_url.of_file(tmp_path / "store.db")
@@ -104,7 +145,7 @@ def test_a_graph_is_worked_off_once_each_by_workers_that_are_killed_at_random(tm
         ledger.touch()
         rounds = work_off(agents, made.id, config, ledger, draw)
         ended = ledger.read_text().split()
-        moves = agents.moves_after(0, made.id, limit=10_000)
+        moves = agents.moves_after(0, made.id, limit=50_000)
 
     assert rounds >= 2
     assert len(set(ended)) == len(ended)
@@ -119,13 +160,13 @@ def test_a_graph_is_worked_off_once_each_by_workers_that_are_killed_at_random(tm
 def work_off(agents: AgentStore, workflow_id: str, config: Config, ledger: Path, draw: random.Random) -> int:
     """Have two workers at it, killing both again and again, until the workflow is over; returns how often."""
     rounds = 0
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + SECONDS
     while agents.workflow(workflow_id).status is WorkflowStatus.ACTIVE:
         assert time.monotonic() < deadline, agents.counts([workflow_id])
         rounds += 1
         settled = len(agents.agents_of(workflow_id, [AgentStatus.COMPLETED]))
         with worker(config, ledger, "a") as first, worker(config, ledger, "b") as second:
-            more = settled + draw.randint(3, 12)
+            more = settled + draw.randint(*KILLED_AFTER)
             until(
                 lambda more=more: (  # type: ignore[misc]
                     len(agents.agents_of(workflow_id, [AgentStatus.COMPLETED])) >= more
