@@ -23,6 +23,8 @@ TIME_LIMIT = 300.0
 """Seconds for one git command: the checkout of a very large repository on a slow disk."""
 
 ASKED_AGAIN = 2
+MOST_NAMED = 3
+"""Lines below git's own word that are told with it."""
 
 HARDENED = (
     *("-c", "core.hooksPath=/dev/null"),
@@ -90,7 +92,10 @@ def run(
 
 def _failure(directory: Path, words: tuple[str, ...], captured: Captured) -> str:
     lines = [line.strip() for line in captured.stderr.decode(errors="replace").splitlines() if line.strip()]
-    said = next((line for line in reversed(lines) if line.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
+    at = next((at for at in reversed(range(len(lines))) if lines[at].startswith(("fatal:", "error:"))), len(lines) - 1)
+    said = lines[at] if lines else ""
+    if said.endswith(":"):  # what it is about is on the lines below
+        said = " ".join((said, *lines[at + 1 : at + 1 + MOST_NAMED]))
     remedy = next((text for sign, text in REMEDIES if sign in said), "Run it there by hand to see more.")
     said = printable(said) or f"it ended with {captured.exit_code} and said nothing"
     return f"git {printable(' '.join(words[:2]))} failed in {directory}: {said}. {remedy.format(where=directory)}"

@@ -14,19 +14,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from components import branch_names, durable, faults, git, git_command, starting_point
-from components.errors import GitFailed
+from components import branch_names, durable, faults, git, git_command, git_history, starting_point
+from components.errors import GitFailed, UnsafeName
 from components.model import Task, Workspace
 from components.worktree_entry import LOCK_AGE, remove_lock
 
 FILE = "agent-runner-checkout.json"
 TRUNKS = frozenset({"main", "master"})
 """Names that a task's author writes by habit: where there is no such branch, the one that is checked out is meant."""
+SWITCH = ("switch", "--quiet", "--no-guess", "--no-overwrite-ignore")
+"""What git does not track is in nobody's history, also what it ignores: it refuses to overwrite that."""
 AT_ONCE = 500
 """Paths in one command line."""
 NOT_CLEAN = (
     "task {task} belongs on branch {branch}, and {path} is on {now} with changes that are not committed ({listed})."
     " Commit or stash them there; the task is free again"
+)
+NO_NAME = (
+    "branch {branch!r} of the task cannot be made: correct its name (see `git help check-ref-format`), or leave it out"
 )
 TAKEN_OVER = (
     "{path} was being moved to branch {branch} when the runner died, and somebody has changed {listed} since. Run"
@@ -52,8 +57,8 @@ class _Note:
 def wanted(repository: Path, task: Task) -> tuple[str, str]:
     """Return the branch that a task belongs on in a main checkout, and the commit that work on it begins at.
 
-    The branch is the one that the task names, if it is there or can be made; else the checkout's own one, "" where
-    none is checked out. Raises GitFailed.
+    The branch is the one that the task names, else the checkout's own one, "" where none is checked out.
+    Raises UnsafeName for a name that cannot be a branch there, GitFailed.
     """
     note, now = _read(git.git_directory(repository)), git.current_branch(repository)
     head = git.head_commit(repository)
@@ -61,11 +66,13 @@ def wanted(repository: Path, task: Task) -> tuple[str, str]:
     if not now:
         return "", head
     known = git.branches(repository)
-    name = task.branch if git.is_valid_branch(task.branch) else home
-    if name in known:
-        return name, known[name]
-    is_possible = name not in TRUNKS and not branch_names.is_taken(name, known)
-    return name if is_possible else home, known.get(home, head)
+    if task.branch in known:
+        return task.branch, known[task.branch]
+    if not task.branch or task.branch in TRUNKS:
+        return home, known.get(home, head)
+    if not git.is_valid_branch(task.branch) or branch_names.is_taken(task.branch, known):
+        raise UnsafeName(NO_NAME.format(branch=task.branch[:80]))
+    return task.branch, known.get(home, head)
 
 
 def enter(workspace: Workspace, claim: str, task: str, lock: int) -> None:
@@ -122,7 +129,7 @@ def _finished(repository: Path, common: Path, lock: int) -> _Note | None:
         raise GitFailed(TAKEN_OVER.format(path=repository, branch=note.branch, listed=_some(foreign)))
     for some in _in_parts(arrived):  # git overwrites no file that it does not track
         git_command.run(repository, "update-index", "--add", "--", *some, lock=lock)
-    git_command.run(repository, "switch", "--quiet", "--no-guess", "--discard-changes", note.branch, lock=lock)
+    git_command.run(repository, *SWITCH, "--discard-changes", note.branch, lock=lock)
     return _settle(repository, common, note)
 
 
@@ -132,7 +139,7 @@ def _move(repository: Path, common: Path, to: _Note, before: _Note | None, lock:
     faults.reach("checkout.moving")
     try:
         _make(repository, to, lock)
-        git_command.run(repository, "switch", "--quiet", "--no-guess", to.branch, lock=lock)
+        git_command.run(repository, *SWITCH, to.branch, lock=lock)
     except GitFailed:
         if before is None:
             durable.remove(common / FILE)
@@ -164,8 +171,9 @@ def _changed(repository: Path) -> list[str]:
 def _on_the_way(repository: Path, branch: str) -> tuple[list[str], list[str]]:
     """Return the files that are as on the branch already, and those that are neither so nor as HEAD has them."""
     arrived, foreign = [], []
-    differing = [entry.path for entry in starting_point.uncommitted(repository)]
-    for some in _in_parts([path for path in differing if (repository / path).is_file()]):
+    differing = {entry.path for entry in starting_point.uncommitted(repository)}
+    differing.update(git_history.changed_paths(repository, "HEAD", f"refs/heads/{branch}"))  # also what git ignores
+    for some in _in_parts(sorted(path for path in differing if (repository / path).is_file())):
         old, new = (_blobs(repository, revision, some) for revision in ("HEAD", f"refs/heads/{branch}"))
         hashed = git_command.answer(repository, "hash-object", "--", *some).splitlines()
         for path, blob in zip(some, hashed, strict=True):

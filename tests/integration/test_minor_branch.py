@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components import durable, git_command, home_branch
-from components.errors import GitFailed
+from components.errors import GitFailed, UnsafeName
 from components.home_branch import FILE
 from components.model import Task, Workspace
 from tests.pm_server import PmServer
@@ -233,10 +233,45 @@ def test_no_branch_that_was_there_before_is_ever_removed(tmp_path: Path) -> None
     assert git(repository, "branch", "--format=%(refname:short)").split() == ["main", "rounding"]
 
 
-@pytest.mark.parametrize("branch", ["-x", "a b", "main/x", "refs/heads/main", "$(touch x)"])
-def test_a_name_that_cannot_be_a_branch_there_is_the_checkout_s_own(tmp_path: Path, branch: str) -> None:
+@pytest.mark.parametrize("branch", ["-x", "--help", "a b", "bad..name", "main/x", "refs/heads/main", "$(touch x)"])
+def test_a_name_that_cannot_be_a_branch_there_is_refused(tmp_path: Path, branch: str) -> None:
+    """Regression: the work was done on the checkout's own branch, where its author did not want it."""
     repository = make_repository(tmp_path / "repository")
     task = Task(id="1", title="Do it", description="", branch=branch)
 
-    assert home_branch.wanted(repository, task)[0] == "main"
+    with pytest.raises(UnsafeName, match="cannot be made: correct its name"):
+        home_branch.wanted(repository, task)
+
     assert os.listdir(repository / ".git" / "refs" / "heads") == ["main"]
+
+
+def test_a_file_that_git_ignores_is_not_overwritten_by_one_of_the_branch(tmp_path: Path) -> None:
+    """Regression: a person's `.env` was overwritten on the way to the branch, and deleted on the way home."""
+    repository = make_repository(tmp_path / "repository")
+    git(repository, "switch", "-qc", "legacy")
+    (repository / ".env").write_text("old\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "Old")
+    git(repository, "switch", "-q", "main")
+    (repository / ".git" / "info" / "exclude").write_text(".env\n")
+    (repository / ".env").write_text("my passwords\n")
+    workspace = Workspace(repository, repository, "legacy", "", is_worktree=False)
+
+    with (
+        git_command.locked(repository / ".git") as lock,
+        pytest.raises(GitFailed, match=r"would be overwritten by checkout: \.env"),
+    ):
+        home_branch.enter(workspace, "c1", "1", lock)
+
+    assert (repository / ".env").read_text() == "my passwords\n"
+    assert git(repository, "branch", "--show-current") == "main"
+    assert not (repository / ".git" / FILE).exists()
+
+
+def test_a_move_that_was_cut_off_is_finished_though_git_ignores_a_file_of_it(half_moved: Path, lock: int) -> None:
+    (half_moved / ".git" / "info" / "exclude").write_text("new\n")
+    (half_moved / "new").write_text("new\n")
+
+    home_branch.enter(Workspace(half_moved, half_moved, "rounding", "", is_worktree=False), "c1", "1", lock)
+
+    assert (git(half_moved, "branch", "--show-current"), git(half_moved, "status", "--porcelain")) == ("rounding", "")
