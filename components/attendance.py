@@ -24,7 +24,7 @@ from components import (
 )
 from components.errors import Draining, SourceRefused, SourceUnavailable, TaskTaken, Unauthorized
 from components.hearing import Hearing
-from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Held, Usage, Verdict
+from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Held, Progress, Usage, Verdict
 from components.overseer import Overseer
 from components.ports import Listener, TellsTotals
 from components.pulse import Pulse
@@ -91,7 +91,7 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
     listener = _hear_all(run, tools)
     result = _shown(_of_this_run(listener.result(_as_ended(run, record)), held, tools), tools)
     used = _used(run, held, listener, result, tools)
-    verdict = replace(_verdict(run, record, result, tools), cost_usd=used.cost_usd)
+    verdict = replace(_verdict(run, record, result, listener.progress(), tools), cost_usd=used.cost_usd)
     found = {
         "task": asdict(held.task),
         "attempt": held.attempt,
@@ -136,7 +136,9 @@ def _as_ended(run: RunDirectory, record: ExitRecord | None) -> ExitRecord | None
     return replace(record, exit_code=0, signal=None, why=None)
 
 
-def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult | None, tools: Tools) -> Verdict:
+def _verdict(
+    run: RunDirectory, record: ExitRecord | None, result: AgentResult | None, told: Progress, tools: Tools
+) -> Verdict:
     """Judge by the record and the result; what the runner had it stopped for stands in its place among the words."""
     order = stop_order.of(run)
     if order is not None and order.reason is None and record is not None:
@@ -147,6 +149,7 @@ def _verdict(run: RunDirectory, record: ExitRecord | None, result: AgentResult |
         role=tools.config.role or "",
         stderr=tools.redact(plain(_stderr(run, result))),
         stopped_for=order.reason if order else None,
+        told=told,
     )
     if verdict.reason is Reason.RATE_LIMITED and result is not None and not verdict.wait_until:
         verdict = replace(verdict, wait_until=limit_words.ends_at(result.text, run.out.stat().st_mtime))

@@ -21,6 +21,8 @@ RETRY_AFTER = re.compile(rb'\s+"retry-after": "(\d{1,7})",?\s*')
 """A header of an answer, as the CLI prints it where it was asked to print them."""
 RATE_LIMITED = 429
 ANSWER = b'{"type":"assistant",'
+NO_ANSWER = "no_answer"
+"""Why the service is asked again where the CLI does not say."""
 OPEN_TOOLS = 256
 """Of more tool calls without a result the oldest are forgotten."""
 LAST_TEXT = 2000
@@ -44,6 +46,7 @@ class ClaudeListener:
         self._price = claude_prices.price("")
         self._estimated_usd = 0.0
         self._wait_until = 0.0
+        self._unanswered, self._retries = "", 0
         self._readers: Mapping[bytes, Callable[[bytes, bytes, Message], None]] = {
             b"assistant": self._hear_answer,
             b"user": self._hear_tool_results,
@@ -65,6 +68,8 @@ class ClaudeListener:
         if not kind and (after := RETRY_AFTER.fullmatch(line)):
             self._retry_after = after[1].decode()
         if not kind or kind in HEARTBEATS or subtype in HEARTBEATS_OF_THE_SYSTEM:
+            if subtype == b"api_retry":
+                self._hear_retry(message or claude_messages.parse(line))
             return
         self._messages += 1
         reader = self._readers.get(kind)
@@ -91,6 +96,8 @@ class ClaudeListener:
             last_text=text(self._last_text)[-LAST_TEXT:],
             session_id=self._session_id,
             has_result=self._results.last is not None and not self._has_begun,
+            unanswered=self._unanswered,
+            retries=self._retries,
         )
 
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
@@ -118,6 +125,8 @@ class ClaudeListener:
         """Take one block of an answer, or several."""
         del subtype
         self._has_begun = True
+        if self._unanswered:
+            self._unanswered, self._retries = "", 0
         message = message or claude_messages.parse(line)
         body, parent = mapping(message.get("message")), name(message.get("parent_tool_use_id") or "")
         answer, model = name(body.get("id")), body.get("model")
@@ -171,11 +180,13 @@ class ClaudeListener:
         self._results.add(message)
         self._session_id = name(message.get("session_id")) or self._session_id
         self._estimated_usd, self._has_begun, self._was_cut = 0.0, False, False
+        self._unanswered, self._retries = "", 0
         self._open.clear()
 
     def _hear_system(self, line: bytes, subtype: bytes, message: Message) -> None:
         if subtype == b"init":
             self._has_begun = True
+            self._unanswered, self._retries = self._unanswered or NO_ANSWER, 0
             message = message or claude_messages.parse(line)
             self._session_id = name(message.get("session_id")) or self._session_id
             self._model = name(message.get("model")) or self._model
@@ -191,6 +202,11 @@ class ClaudeListener:
     def _hear_piece(self, line: bytes, subtype: bytes, message: Message) -> None:
         del line, subtype, message
         self._has_begun = True
+        self._unanswered, self._retries = "", 0
+
+    def _hear_retry(self, message: Message) -> None:
+        self._unanswered = name(message.get("error")) or NO_ANSWER
+        self._retries += 1
 
     def _hear_limit(self, line: bytes, subtype: bytes, message: Message) -> None:
         del subtype

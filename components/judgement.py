@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from components import qa_verdict
-from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Verdict
+from components.model import BY_EXIT_CODE, AgentResult, ExitRecord, Progress, Verdict
 from components.reason_words import detail, last_line
 from components.states import Reason, Role
 
@@ -21,6 +21,9 @@ STOPPED_FOR: dict[str, Reason] = {
     "stop": Reason.RUNNER_STOPPED,
     "kill": Reason.RUNNER_STOPPED,
 }
+
+FOR_ITS_TIME = frozenset({Reason.TIMED_OUT, Reason.STALLED})
+"""Limits that a service which does not answer drives an agent into."""
 
 ENDED_BY: dict[str, Reason] = {
     "error_max_turns": Reason.BUDGET_EXHAUSTED,
@@ -68,18 +71,21 @@ def judge(
     role: str = "",
     stderr: str = "",
     stopped_for: Reason | None = None,
+    told: Progress = Progress(),  # noqa: B008
 ) -> Verdict:
     """Return the verdict of a run that is over. What is unknown is never a success.
 
     `record` is None where the shim was killed before it could write; `result` is None where the agent said nothing.
-    `stopped_for` is the limit for which the runner had it stopped.
+    `stopped_for` is the limit for which the runner had it stopped, `told` how far it was by what it has printed.
     """
-    reason = _reason(record, result, stopped_for, stderr)
+    reason, said = _reason(record, result, stopped_for, stderr), _said(record, result, stderr)
+    if reason in FOR_ITS_TIME and told.unanswered:
+        reason, said = SERVICE_ERRORS.get(told.unanswered, Reason.OVERLOADED), _unanswered(record, told)
     if reason is Reason.SUCCEEDED and role == Role.QA and result:
         reason = qa_verdict.of(result)
     return Verdict(
         reason=reason,
-        detail=detail(reason, _said(record, result, stderr)),
+        detail=detail(reason, said),
         exit_code=record.exit_code if record else None,
         cost_usd=result.cost_usd if result else 0.0,
         seconds=record.seconds if record else 0.0,
@@ -126,6 +132,13 @@ def _said(record: ExitRecord | None, result: AgentResult | None, stderr: str) ->
     cause = last_line(stderr) or last_line(result.text)
     code = f"exit code {record.exit_code}" if record is not None and record.exit_code else ""
     return ": ".join(filter(None, (code, cause)))
+
+
+def _unanswered(record: ExitRecord | None, told: Progress) -> str:
+    """Return how long the service owed an answer; where it had answered before, that is not known."""
+    waited = f" for {record.seconds:.0f} s" if record is not None and record.seconds and not told.turns else ""
+    asked = f", asked again {told.retries} time{'' if told.retries == 1 else 's'}" if told.retries else ""
+    return f"no answer{waited}{asked}, so the agent was ended"
 
 
 def _silence(record: ExitRecord | None) -> str:

@@ -130,6 +130,9 @@ class Progress:
 
     `messages` counts what shows life: heartbeats and retries do not. `tool` is the name of the tool call that has no
     result yet, "" where there is none. `has_result` says that it has told its result and begun nothing since.
+    `unanswered` is why the model's service was asked again since its last answer, in its own words, or `no_answer`
+    where a turn has begun and nothing has come of it; "" where it answers. `retries` is how often it was asked again.
+    `written` are the files outside of its working directory that it wrote by its tools, as far as they tell.
     """
 
     messages: int = 0
@@ -140,6 +143,9 @@ class Progress:
     last_text: str = ""
     session_id: str = ""
     has_result: bool = False
+    unanswered: str = ""
+    retries: int = 0
+    written: tuple[str, ...] = ()
 
 
 BY_EXIT_CODE = "exit_code"

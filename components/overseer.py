@@ -106,7 +106,7 @@ class Overseer:
 
     def _over_silence(self, told: Progress, now: float) -> StopOrder | None:
         """Return the order that silence asks for; one that prints faster than it is heard is not silent."""
-        self._silence.hear(now if self._hearing.is_behind else (told.messages, told.tool, told.has_result), now)
+        self._silence.hear(now if self._hearing.is_behind else _life(told), now)
         situation = self._situation(told)
         self._warn_of_silence(situation, now)
         if not self._silence.wants_look(situation, now):
@@ -136,3 +136,8 @@ class Overseer:
                 f"Task {self._held.task.id}: its agent has been silent {situation.words} for {lasts:.1f} s"
                 f" of {situation.period:.6g} s ({situation.setting}), its limit is near"
             )
+
+
+def _life(told: Progress) -> tuple[object, ...]:
+    """Return what an agent that is not silent changes; asking the service again is bounded by the CLI itself."""
+    return told.messages, told.tool, told.has_result, told.retries

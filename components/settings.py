@@ -219,7 +219,7 @@ LIMITS = (
         "daily_budget_usd", USD, None, "What the agent may cost a day (UTC); then it takes nothing until the next."
     ),
     Setting("api_retries", Number(0, 20, whole=True), 4, "How often the agent asks the model's service again."),
-    Setting("api_timeout", SECONDS, 300.0, "How long the agent waits for one answer of the model's service."),
+    Setting("api_timeout", SECONDS, 300.0, "How long it waits for one answer; all tries fit into `claude_timeout`."),
 )
 PROOF = (
     Setting(

@@ -13,6 +13,9 @@ API_RETRIES = 4
 API_TIMEOUT_SECONDS = 300.0
 
 
+SHORTEST_TRY_SECONDS = 60.0
+"""No try is made shorter to have all of them fit into an attempt: a busy service may take that long to begin."""
+
 TALKATIVE = {"ANTHROPIC_LOG": "debug"}
 """Has the CLI print the headers of what it is answered, keys left out. To the owner of a key it tells in no other way
 how long a limit lasts; as it makes 3 kB of noise a request, it is asked to only where the attempt before met one."""
@@ -47,7 +50,11 @@ class ClaudeExecutor:
         for directory in run.extra_directories:
             argv += _given("--add-dir", directory)
         argv += _given("--append-system-prompt", run.append_system_prompt)
-        return Command(argv=tuple(argv), stdin=run.prompt, env=self._env | (TALKATIVE if run.was_limited else {}))
+        return Command(
+            argv=tuple(argv),
+            stdin=run.prompt,
+            env=fitted(self._env, run.timeout) | (TALKATIVE if run.was_limited else {}),
+        )
 
     def listener(self) -> ClaudeListener:
         """Return somebody who understands the CLI's messages."""
@@ -68,6 +75,19 @@ def _given(flag: str, value: str) -> list[str]:
 def usd(amount: float) -> str:
     """Return an amount as plain digits, never below what the CLI takes as none at all."""
     return f"{max(amount, 0.000001):.6f}".rstrip("0").rstrip(".")
+
+
+def fitted(env: Mapping[str, str], seconds: float) -> dict[str, str]:
+    """Return the bounds with tries so short that all of them, and the rests between, fit into so many seconds.
+
+    Otherwise the attempt's time ends the CLI while it waits, and it cannot tell that the service does not answer. The
+    rests were measured: 0.5 s, doubled up to 32 s, and a quarter more at most.
+    """
+    retries, asked = int(env["CLAUDE_CODE_MAX_RETRIES"]), int(env["API_TIMEOUT_MS"])
+    rests = sum(1.25 * min(32.0, 0.5 * 2**number) for number in range(retries))
+    fit = max(SHORTEST_TRY_SECONDS, (seconds - rests) / (retries + 1))
+    milliseconds = str(min(asked, round(1000 * fit)))
+    return {**env, "API_TIMEOUT_MS": milliseconds, "CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS": milliseconds}
 
 
 def bounds(retries: int = API_RETRIES, timeout: float = API_TIMEOUT_SECONDS) -> dict[str, str]:

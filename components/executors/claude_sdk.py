@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.executors.claude import ClaudeExecutor, bounds_of
+from components.executors.claude import ClaudeExecutor, bounds_of, fitted
 from components.model import AgentRun, Command
 
 PROGRAM = Path(__file__).parent.parent / "sdk_agent.py"
@@ -47,7 +47,9 @@ class ClaudeSdkExecutor(ClaudeExecutor):
         }
         # -P and -E: neither our own modules nor the workspace's may stand in for those of the SDK.
         argv = (self._python, "-P", "-E", str(PROGRAM))
-        return Command(argv=argv, stdin=run.prompt, env={**self._env, OPTIONS: json.dumps(options)})
+        return Command(
+            argv=argv, stdin=run.prompt, env={**fitted(self._env, run.timeout), OPTIONS: json.dumps(options)}
+        )
 
 
 def make(settings: Mapping[str, Any]) -> ClaudeSdkExecutor:

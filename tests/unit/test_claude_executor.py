@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from components import executors
 from components.executors.claude import ClaudeExecutor
 from components.model import AgentResult, AgentRun
@@ -106,6 +108,27 @@ def test_retries_and_waits_are_bounded_by_the_settings() -> None:
     assert (env["CLAUDE_CODE_MAX_RETRIES"], env["API_TIMEOUT_MS"]) == ("2", "30000")
     assert env["CLAUDE_ENABLE_BYTE_WATCHDOG"] == "1"
     assert env["CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"] == "30000"
+
+
+@pytest.mark.parametrize(
+    ("retries", "asked", "timeout", "given"),
+    [
+        (4, 300, 600, 118_125),
+        (4, 300, 3600, 300_000),
+        (4, 300, 120, 60_000),
+        (4, 20, 30, 20_000),
+        (0, 300, 100, 100_000),
+    ],
+)
+def test_all_that_the_cli_may_try_fits_into_the_time_of_the_attempt(
+    retries: int, asked: float, timeout: float, given: int
+) -> None:
+    """By the defaults the wall time ended the CLI in its second try of five."""
+    settings = {"claude_path": "/bin/claude", "api_retries": retries, "api_timeout": asked}
+
+    env = executors.find("claude", settings).command(replace(RUN, timeout=timeout)).env
+
+    assert int(env["API_TIMEOUT_MS"]) == int(env["CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS"]) == given
 
 
 def test_the_smallest_budget_is_still_one() -> None:

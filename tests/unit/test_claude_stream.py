@@ -102,6 +102,32 @@ def test_heartbeats_and_retries_are_no_signs_of_life() -> None:
     assert listener.progress().messages == 4
 
 
+RETRY = line(type="system", subtype="api_retry", attempt=1, error_status=None, error="unknown")
+BUSY = line(subtype="api_retry", error="overloaded", type="system")
+PIECE = line(type="stream_event", event={})
+
+
+@pytest.mark.parametrize(
+    ("lines", "unanswered", "retries"),
+    [
+        ([], "", 0),
+        ([init()], "no_answer", 0),
+        ([init(), line(type="system", subtype="hook_response")], "no_answer", 0),
+        ([init(), RETRY, RETRY], "unknown", 2),
+        ([init(), answer(1, says("a")), RETRY], "unknown", 1),
+        ([init(), answer(1, call("a")), answered("a"), BUSY], "overloaded", 1),
+        ([init(), RETRY, PIECE], "", 0),
+        ([init(), RETRY, answer(1, says("a"))], "", 0),
+        ([init(), RETRY, told()], "", 0),
+        ([init(), told(), init()], "no_answer", 0),
+    ],
+)  # fmt: skip
+def test_it_is_known_whether_the_service_owes_an_answer(lines: list[bytes], unanswered: str, retries: int) -> None:
+    found = hear(*lines).progress()
+
+    assert (found.unanswered, found.retries) == (unanswered, retries)
+
+
 def test_further_blocks_of_an_answer_are_no_further_turns_and_their_text_is_the_last() -> None:
     listener = hear(answer(1, says("one")), answer(1, says("two")), answer(1, says("three")))
 

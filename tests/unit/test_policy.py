@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components import judgement, policy, reason_words
-from components.model import AgentResult, ExitRecord
+from components.model import AgentResult, ExitRecord, Progress
 from components.policy import Action
 from components.states import Reason, Role, TaskStatus
 
@@ -50,6 +50,48 @@ def test_the_reason_comes_from_what_was_seen(
 
 def test_a_result_line_is_a_second_witness_when_the_shim_was_killed() -> None:
     assert judgement.judge(None, DONE).reason is Reason.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "reason"),
+    [
+        ("overloaded", Reason.OVERLOADED),
+        ("unknown", Reason.OVERLOADED),
+        ("no_answer", Reason.OVERLOADED),
+        ("rate_limit", Reason.RATE_LIMITED),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("why", "stopped_for"), [("timeout", None), ("stop", Reason.STALLED), ("stop", Reason.TIMED_OUT)]
+)
+def test_a_service_that_hangs_is_not_the_task_s_fault(
+    unanswered: str, reason: Reason | None, why: str, stopped_for: Reason | None
+) -> None:
+    """Time and silence ended the CLI while it asked again: the task was parked as one that takes too long."""
+    told = Progress(unanswered=unanswered, retries=2)
+
+    verdict = judgement.judge(ended(143, why=why), None, told=told, stopped_for=stopped_for)
+
+    assert verdict.reason is (reason or stopped_for or Reason.TIMED_OUT)
+    assert ("no answer, asked again 2 times" in verdict.detail) == bool(reason)
+
+
+def test_how_long_a_service_did_not_answer_is_told_where_it_never_did() -> None:
+    record = ExitRecord(exit_code=143, signal=None, why="timeout", seconds=600.4)
+
+    verdict = judgement.judge(record, None, told=Progress(unanswered="no_answer"))
+
+    assert (
+        verdict.detail == "the model's service did not answer as it should: no answer for 600 s, so the agent was ended"
+    )
+
+
+def test_a_limit_that_has_nothing_to_do_with_time_is_that_limit_while_the_service_is_asked_again() -> None:
+    told = Progress(unanswered="overloaded")
+
+    assert judgement.judge(ended(143, why="output"), None, told=told).reason is Reason.OUTPUT_LIMIT
+    assert judgement.judge(ended(143, why="stop"), None, told=told).reason is Reason.RUNNER_STOPPED
 
 
 def test_an_unknown_end_is_never_a_success() -> None:
