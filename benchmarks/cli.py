@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from components import journal_format, store_url, typed_task
 from components.execution import Execution
-from components.model import Held, Task, Verdict
+from components.model import Held, Task, Workspace
 from components.states import Door, ExecutionStatus, Phase, Reason
 from components.store import Store
+from components.task_persistence import host_name
 from components.typed_task import TypedTask
 
 ROOT = Path(__file__).parent.parent
@@ -124,13 +125,25 @@ def filled(home: Path) -> str:
 def leave_files(home: Path, one: Execution, at: float) -> None:
     """Leave what an execution leaves: its run, and its typed task where it was typed."""
     task = Task(one.task_id, one.title)
-    verdict = Verdict(Reason(one.reason), "done", seconds=30.0)
-    held = Held(task, one.agent_id, Phase.DONE, one.id, uuid.uuid4().hex, one.created_at, "here", verdict=verdict)
     run = home / "runs" / f"{one.task_id}-{one.id[:8]}-1"
     run.mkdir(parents=True)
+    held = Held(
+        task=task,
+        agent_id=one.agent_id,
+        phase=Phase.RUNNING,
+        claim=one.id,
+        session_id=str(uuid.UUID(one.id)),
+        locked_at=one.created_at,
+        updated_at=one.created_at,
+        host=host_name(),
+        run=run.name,
+        workspace=Workspace(Path(one.project), Path(one.project)),
+    )
+    journal = journal_format.dump(held)
+    journal_format.parse(journal)  # one that cannot be read would cost nothing to read
     told = {"verdict": {"reason": one.reason, "detail": "done", "seconds": 30.0}}
     files = {
-        "journal.json": journal_format.dump(held),
+        "journal.json": journal,
         "result.json": json.dumps(told).encode(),
         "spec.json": b'{"argv": ["claude", "--model", "sonnet"]}',
         "exit": b'{"exit_code": 0, "signal": 0, "why": "", "state": "CLEAN"}',

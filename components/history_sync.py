@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components import (
     durable,
+    execution_names,
     history_entry,
     history_left,
     history_telling,
@@ -26,6 +27,8 @@ from components.states import Door, ExecutionStatus
 from components.store import Store
 from components.task_persistence import host_name
 
+MANY = 500
+"""Where so many runs are to be read again, which takes some seconds, this is said before it is done."""
 BEGINNING_SECONDS = 10.0
 """How long a typed task may be without a runner before it counts as interrupted."""
 
@@ -38,12 +41,14 @@ def opened(
     is_suspect: bool = False,
     has_past: bool = True,
     is_lost: bool = False,
+    tick: Callable[[int], object] = int,
 ) -> Store:
     """Return the store, ready to be asked. A damaged file is set aside and the history is built again, said once.
 
     With `is_suspect` the whole file is examined, not only what a question touches. Without `has_past` this home was
     new when the caller began: a file that is not there yet was not lost. With `is_lost` the file that the caller knew
-    is gone, and another may be in its place: what the runs tell is added to what that has.
+    is gone, and another may be in its place: what the runs tell is added to what that has. `tick` is told how many
+    runs have been read again.
     Raises StoreTooNew, StateForeign and StoreUnavailable; StateCorrupt only for a server.
     """
     store = Store(url)
@@ -57,16 +62,30 @@ def opened(
         if not is_damaged and not is_lost and _loss(home, store) is None:
             return store
         kept = f"; it was kept as {store_file.set_aside(store.path).name}" if is_damaged else ""
-        count = store_rebuild.rebuild(home, store)
-    say(f"{trouble}{kept}; {count} executions were entered again from {home / 'runs'}")
+        told, runs = f"{trouble}{kept}", len([*execution_names.names(home / "runs")])
+        if runs >= MANY:
+            say(f"{told}; the history is built again from the {runs} runs in {home / 'runs'}")
+            told = "the history is there again"
+        count = store_rebuild.rebuild(home, store, tick)
+    say(f"{told}; {count} executions were entered again from {home / 'runs'}")
     return store
 
 
 def _loss(home: Path, store: Store) -> str | None:
-    """Return that the store's file is gone, where receipts tell that there was one."""
-    if store.path is None or store.path.exists():
+    """Return that the store's file is gone, or empty, where receipts tell that something was in it.
+
+    An empty one has nothing to be kept. Whoever makes the file fills it under a lock: that is waited for.
+    """
+    if store.path is None or _has_content(store.path) or not receipts.are_in(home / "runs"):
         return None
-    return f"the store {store.path} is gone" if receipts.are_in(home / "runs") else None
+    if not store.path.exists():
+        return f"the store {store.path} is gone"
+    with durable.locked(store_file.lock_of(store.path)):
+        return None if _has_content(store.path) else f"the store {store.path} is empty"
+
+
+def _has_content(path: Path) -> bool:
+    return store_file.identity(path) is not None
 
 
 def sync(

@@ -40,8 +40,25 @@ class Store(StoreReader):
             entered = insert.on_conflict_do_nothing(index_elements=["id"]).returning(executions.c.id)
             if connection.execute(entered).first() is None:
                 return False
-            self._record(connection, execution.id, None, execution.status, execution.reason, execution.attempt)
+            self._record(connection, _move(execution.id, None, execution.status, execution.reason, execution.attempt))
         return True
+
+    def add_all(self, many: Sequence[Execution]) -> set[str]:
+        """Enter new executions, each with its first move, all in one transaction; return the ids that were entered.
+
+        One whose id is there, or whose task has another one that is not over, is left out.
+        """
+        from components.store_tables import executions
+
+        if not many:
+            return set()
+        with self._writing() as connection:
+            insert = _insert(connection, executions).on_conflict_do_nothing().returning(executions.c.id)
+            rows = [store_rows.columns(replace(one, created_at=one.created_at or now_text())) for one in many]
+            entered = {str(row[0]) for row in connection.execute(insert, rows)}
+            moves = [_move(one.id, None, one.status, one.reason, one.attempt) for one in many if one.id in entered]
+            self._record(connection, *moves)
+        return entered
 
     def move(
         self,
@@ -70,7 +87,7 @@ class Store(StoreReader):
                 self._look_for(connection, execution_id)
                 return False
             faults.reach("store.moved")
-            self._record(connection, execution_id, before, after, returned.reason, returned.attempt)
+            self._record(connection, _move(execution_id, before, after, returned.reason, returned.attempt))
             faults.reach("store.recorded")
         return True
 
@@ -161,29 +178,28 @@ class Store(StoreReader):
         if connection.execute(executions.select().where(executions.c.id == execution_id)).first() is None:
             raise NotFound(f"there is no execution {execution_id!r}")
 
-    def _record(
-        self,
-        connection: sa.Connection,
-        execution_id: str,
-        before: ExecutionStatus | None,
-        after: ExecutionStatus,
-        reason: str,
-        attempt: int,
-    ) -> None:
-        """Put a move on the event bus, last in its transaction: ids rise in the order in which moves can be seen."""
+    def _record(self, connection: sa.Connection, *moves: Mapping[str, object]) -> None:
+        """Put moves on the event bus, last in their transaction: ids rise in the order in which moves can be seen."""
         from components import store_engine
         from components.store_tables import transitions
 
-        store_engine.take_turn(connection)
-        values: Mapping[str, object] = {
-            "execution_id": execution_id,
-            "before": str(before or ""),
-            "after": str(after),
-            "reason": reason,
-            "attempt": attempt,
-            "at": now_text(),
-        }
-        connection.execute(transitions.insert().values(values))
+        if moves:
+            store_engine.take_turn(connection)
+            connection.execute(transitions.insert(), moves)
+
+
+def _move(
+    execution_id: str, before: ExecutionStatus | None, after: ExecutionStatus, reason: str, attempt: int
+) -> Mapping[str, object]:
+    """Return a move as its columns take it."""
+    return {
+        "execution_id": execution_id,
+        "before": str(before or ""),
+        "after": str(after),
+        "reason": reason,
+        "attempt": attempt,
+        "at": now_text(),
+    }
 
 
 def now_text() -> str:

@@ -56,12 +56,19 @@ def rows(path: Path, question: Question) -> list[Row]:
 
 
 def identity(path: Path | None) -> tuple[int, int] | None:
-    """Return what tells a store's file from another one that took its place, None where there is none."""
+    """Return what tells a store's file from another one that took its place, None where there is none.
+
+    A full disk, or a power cut, leaves an empty file.
+    """
     with contextlib.suppress(OSError):
-        if path is not None:
-            status = path.stat()
+        if path is not None and (status := path.stat()).st_size:
             return status.st_dev, status.st_ino
     return None
+
+
+def lock_of(path: Path) -> Path:
+    """Return the file whose lock is held by whoever makes the tables of a store's file, or changes them."""
+    return path.with_name(path.name + ".lock")
 
 
 def version(path: Path) -> str:

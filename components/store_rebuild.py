@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
-from components import execution_names, history_entry, journal_format, receipts, store_queries, typed_task
-from components.errors import AlreadyLive, NotFound
+from components import durable, execution_names, history_entry, journal_format, receipts, store_queries, typed_task
+from components.errors import NotFound
 from components.execution import Execution
 from components.model import Held, Verdict
-from components.run_directory import JOURNAL
+from components.run_directory import JOURNAL, RunDirectory, RunState
 from components.short_id import SHORT
-from components.states import Door, ExecutionStatus, Phase
+from components.states import LIVE, Door, ExecutionStatus, Phase
 from components.store import Store
 from components.task_persistence import host_name
 from components.typed_task import TypedTask
 
+BATCH = 500
+"""How many are entered in one transaction: to make each durable by itself takes a disk a minute for 10,000."""
+NONE_IN_HAND: Mapping[str, Held] = MappingProxyType({})
 
-def rebuild(home: Path, store: Store) -> int:
+
+def rebuild(home: Path, store: Store, tick: Callable[[int], object] = int) -> int:
     """Enter every execution that a run directory tells of, and return how many; those that are there stay as they are.
 
-    One without a verdict becomes interrupted: its runner, or `history_sync`, tells what it knows better. The moves
-    between its beginning and its end are lost.
+    What is in hand and has a runner, or an agent at work, is entered as it stands; what has neither, and no verdict,
+    as interrupted: its runner, or `history_sync`, tells what it knows better. The moves from its beginning to now are
+    lost. `tick` is told how many runs are done with.
     """
-    return _enter(home, store, _newest(home / "runs")) + enter_ended(home, store)
+    in_hand = {held.claim: held for _, held in execution_names.journals(home)}
+    begun = {held.claim: held for held in _newest(home / "runs")}
+    newest = {**begun, **in_hand}  # of what is in hand the journal tells more than its copy in the run
+    return _enter(home, store, [*newest.values()], in_hand, tick) + enter_ended(home, store)
 
 
 def enter_ended(home: Path, store: Store) -> int:
@@ -68,16 +78,22 @@ def _held(typed: TypedTask) -> Held:
     )
 
 
-def _enter(home: Path, store: Store, some: Iterable[Held]) -> int:
+def _enter(
+    home: Path,
+    store: Store,
+    some: Sequence[Held],
+    in_hand: Mapping[str, Held] = NONE_IN_HAND,
+    tick: Callable[[int], object] = int,
+) -> int:
     count = 0
-    for held in some:
-        one, found = _execution(home, held)
-        try:
-            is_new = store.add(one)
-        except AlreadyLive:
-            continue
-        store.spend([receipt.used for receipt in found])
-        count += is_new
+    for begin in range(0, len(some), BATCH):
+        batch = some[begin : begin + BATCH]
+        told = [_execution(home, held, is_in_hand=held.claim in in_hand) for held in batch]
+        known = [(one, found) for one, found in told if one is not None]
+        entered = store.add_all([one for one, _ in known])
+        store.spend([receipt.used for one, found in known if one.id in entered for receipt in found])
+        count += len(entered)
+        tick(begin + len(batch))
     return count
 
 
@@ -102,22 +118,49 @@ def _of(runs: Path, short_ids: Collection[str]) -> Iterator[Path]:
             yield runs / name / JOURNAL
 
 
-def _execution(home: Path, held: Held) -> tuple[Execution, list[receipts.Receipt]]:
+def _execution(home: Path, held: Held, *, is_in_hand: bool) -> tuple[Execution | None, list[receipts.Receipt]]:
+    """Return an execution and what its runs have used; None for a claim that may still go to somebody else."""
     typed = _typed(home, held.claim)
     place = str(held.workspace.repository) if held.workspace else ""
     project = str(typed.repository) if typed is not None else place
     found = list(receipts.of(held, home / "runs", project))
-    verdict = found[-1].verdict if found and found[-1].run == held.run else None
-    if typed is not None:
+    verdict = held.verdict
+    if typed is not None and not is_in_hand:
         verdict = _verdict(home, held.claim)
-    status = history_entry.ended(verdict) or ExecutionStatus.INTERRUPTED
+    elif not is_in_hand:
+        verdict = found[-1].verdict if found and found[-1].run == held.run else None
+    status = _status(home, replace(held, verdict=verdict), is_in_hand=is_in_hand)
+    if status is None:
+        return None, []
     door = typed.door if typed is not None else Door.RUN
     entry = history_entry.entry(replace(held, verdict=verdict), status, str, door, project)
     ended = found[-1].at if found else held.updated_at
-    summary = found[-1].text if found else ""
-    again = typed.restarted_from if typed is not None else ""
-    began = held.updated_at if held.run else ""
-    return replace(entry, started_at=began, completed_at=ended, summary=summary, restarted_from=again), found
+    return replace(
+        entry,
+        started_at=held.updated_at if held.run else "",
+        completed_at="" if status in LIVE else ended,
+        summary=found[-1].text if found else "",
+        restarted_from=typed.restarted_from if typed is not None else "",
+    ), found
+
+
+def _status(home: Path, held: Held, *, is_in_hand: bool) -> ExecutionStatus | None:
+    """Return where an execution stands; what nobody has in hand has ended as its verdict says."""
+    if held.verdict is not None and not is_in_hand:
+        return history_entry.ended(held.verdict)
+    status = history_entry.status_of(held, time.time()) if is_in_hand else ExecutionStatus.RUNNING
+    return status if status is None or _lives(home, held, is_in_hand=is_in_hand) else ExecutionStatus.INTERRUPTED
+
+
+def _lives(home: Path, held: Held, *, is_in_hand: bool) -> bool:
+    """Has an execution a runner, or an agent at work? Of another host's nothing can be seen, and its journal holds."""
+    if is_in_hand and held.host not in ("", host_name()):
+        return True
+    has_daemon = is_in_hand and durable.is_held(home / "locks" / f"agent-{held.agent_id}.flock")
+    if has_daemon or typed_task.has_runner(home, held.claim):
+        return True
+    run = RunDirectory(home / "runs" / held.run)
+    return bool(held.run) and (run.path / "pids").exists() and run.state() is RunState.ALIVE
 
 
 def _typed(home: Path, claim: str) -> TypedTask | None:

@@ -24,7 +24,7 @@ def migrate(engine: sa.Engine, url: str) -> None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(store_engine.MIGRATION_LOCK)))
             _upgrade(connection, url)
         return
-    with durable.locked(path.with_name(path.name + ".lock")):
+    with durable.locked(store_file.lock_of(path)):
         if store_file.version(path) == VERSION:
             return
         with store_engine.writing(engine, url) as connection:

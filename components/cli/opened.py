@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from components import history_sync
@@ -21,7 +23,7 @@ def store(config: Config) -> Store:
 
     Raises StoreTooNew, StateForeign, StateCorrupt and StoreUnavailable.
     """
-    found = history_sync.opened(config.home, config.store, _say)
+    found = history_sync.opened(config.home, config.store, _say, tick=_tick)
     history_sync.sync(config.home, found)
     return found
 
@@ -44,5 +46,12 @@ def project(config: Config, word: str | None, reader: StoreReader | None) -> str
     return projects.chosen(config, word, known)
 
 
+def _tick(count: int) -> None:
+    """Show on a terminal how many runs have been read; a few take no time."""
+    if count >= history_sync.MANY and sys.stderr.isatty():
+        click.echo(f"\r{count} read", nl=False, err=True)
+
+
 def _say(message: str) -> None:
-    click.echo(message, err=True)
+    is_shown = sys.stderr.isatty()
+    click.echo(f"\r{message}" if is_shown else message, err=True)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from components import (
     history_sync,
     history_telling,
     journal_format,
+    store_rebuild,
     store_url,
     typed_task,
 )
@@ -485,6 +487,73 @@ def test_a_damaged_store_is_set_aside_and_built_again_from_the_runs(place: Place
     assert aside.read_bytes() == damage
     assert len(place.said) == 1 and aside.name in place.said[0] and "3 executions" in place.said[0]
     store.close()
+
+
+def test_an_empty_store_is_built_again_where_runs_tell_of_a_past(place: Place) -> None:
+    """Regression: what a full disk leaves was taken for a new store, and a daemon's history was lost without a word."""
+    held = a_claim()
+    place.run(held)
+    (place.home / "store.db").touch()
+
+    store = history_sync.opened(place.home, place.url, place.said.append)
+
+    assert store.get(held.claim).status is ExecutionStatus.SUCCEEDED
+    assert len(place.said) == 1 and "is empty; 1 executions" in place.said[0]
+    history_sync.opened(place.home, place.url, place.said.append).close()
+    assert len(place.said) == 1
+    store.close()
+
+
+def is_waited_for(lock: Path) -> bool:
+    """Does anybody wait for a lock?"""
+    inode = f":{lock.stat().st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_a_store_that_somebody_is_about_to_fill_is_not_taken_for_a_lost_one(place: Place) -> None:
+    place.run(a_claim())
+    (place.home / "store.db").touch()
+
+    with durable.locked(place.home / "store.db.lock"):
+        opening = threading.Thread(target=history_sync.opened, args=(place.home, place.url, place.said.append))
+        opening.start()
+        until(lambda: is_waited_for(place.home / "store.db.lock"), "it waits for who makes the tables")
+        Store(store_url.of_file(place.home / "made.db")).add(Execution("a" * 32, Door.RUN, "p", "t", "t"))
+        (place.home / "store.db").write_bytes((place.home / "made.db").read_bytes())
+    opening.join(20)
+
+    assert place.said == []
+
+
+@pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.EXITED])
+def test_what_lives_while_the_history_is_built_again_stands_as_its_journal_says(place: Place, phase: Phase) -> None:
+    """Regression: it was interrupted in every list for as long as its agent worked, and its moves began with that."""
+    with_daemon, dead = a_claim("1"), a_claim("2", "dev_002")
+    for held in (with_daemon, dead):
+        path = place.run(held, None)
+        place.journal(replace(held, phase=phase, run=path.name))
+    fd = durable.try_lock(place.home / "locks" / f"agent-{AGENT}.flock")
+    assert fd is not None
+
+    store_rebuild.rebuild(place.home, place.store)
+    os.close(fd)
+
+    lives = "running" if phase is Phase.RUNNING else "finishing"
+    assert place.statuses(with_daemon) == [lives]
+    assert place.statuses(dead) == ["interrupted"]
+
+
+def test_a_history_of_many_runs_says_before_it_is_built_again_how_many(place: Place) -> None:
+    for number in range(history_sync.MANY):
+        (place.home / "runs" / f"{number}-{uuid.uuid4().hex[:8]}-1").mkdir()
+    place.run(a_claim())
+    seen: list[int] = []
+
+    history_sync.opened(place.home, place.url, place.said.append, tick=seen.append).close()
+
+    before, after = place.said
+    assert f"from the {history_sync.MANY + 1} runs" in before
+    assert "1 executions" in after and seen == [1]
 
 
 def test_damage_that_no_question_touches_is_found_when_something_was_amiss(place: Place) -> None:
