@@ -45,14 +45,22 @@ class Beginning:
         dirty = self.before.dirty if self.before else None
         return dirty and {path: told for path, told in dirty.items() if self.left.get(path) != told}
 
+    def is_in_span(self, at: float) -> bool:
+        """Was an agent of the claim at work at that time?"""
+        return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in self.spans)
+
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """The task's commits, newest first; what their change is measured from; and who made others there meanwhile."""
+    """The task's commits, newest first; what their change is measured from; and who made others there meanwhile.
+
+    `is_all` says that nobody else's came after the anchor.
+    """
 
     commits: tuple[Made, ...]
     anchor: str
     others: tuple[str, ...] = ()
+    is_all: bool = True
 
 
 def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[str]) -> Own:
@@ -78,7 +86,7 @@ def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[s
     known = {_mail(who) for who in (*here, *(beginning.before.identities if beginning.before else ()))}
     own = [one for one in then if one.commit.id in beginning.earlier or not known or _mail(one.by) in known]
     strangers = sorted({one.by for one in then if one not in own})
-    return Own(tuple(own), anchor, tuple(strangers))
+    return Own(tuple(own), anchor, tuple(strangers), is_all=len(own) == len(made))
 
 
 def _mail(who: str) -> str:
@@ -88,8 +96,7 @@ def _mail(who: str) -> str:
 
 def _is_in(beginning: Beginning, at: int) -> bool:
     """Was an agent of the task at work at that time, and not only in words?"""
-    spans = () if beginning.is_idle else beginning.spans
-    return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in spans)
+    return not beginning.is_idle and beginning.is_in_span(at)
 
 
 def _anchor(top: Path, base: str, head: str, others: Sequence[str]) -> str:

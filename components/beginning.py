@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from components import git_history, handoff, receipt, starting_point, unproven
 from components.authorship import Beginning, Span
@@ -73,11 +74,21 @@ def _spans(held: Held, tools: Tools) -> Iterator[Span]:
 
 
 def end_of(run: RunDirectory) -> float:
-    """Return when a run ended, in seconds since 1970."""
+    """Return when a run ended, in seconds since 1970; of one whose end nobody saw, when it was last heard of."""
     with contextlib.suppress(OSError):
-        if run.state() is RunState.ENDED:
+        state = run.state()
+        if state is RunState.ENDED:
             return (run.path / "exit").stat().st_mtime
+        if state is RunState.VANISHED:
+            return max(map(_written, (run.out, run.err, run.path / TRACE, run.path / starting_point.FILE)))
     return time.time()
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _has_acted(held: Held, tools: Tools) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from components import authorship, git, git_history, starting_point, unsaved_work
-from components.authorship import Beginning
+from components.authorship import Beginning, Own
 from components.errors import GitFailed
 from components.git import Commit, DiffStat
 from components.git_history import Made
@@ -54,18 +56,26 @@ def gather(workspace: Workspace, beginning: Beginning) -> Evidence:
     Raises GitFailed where git cannot tell.
     """
     with tempfile.TemporaryDirectory(prefix="agent-runner-") as scratch:
-        return _Gathering(workspace, beginning, Path(scratch)).evidence()
+        return _Gathering(workspace, beginning, Path(scratch), _skew(workspace)).evidence()
+
+
+def _skew(workspace: Workspace) -> float:
+    with tempfile.TemporaryFile(dir=git.git_directory(workspace.repository)) as probe:
+        return os.fstat(probe.fileno()).st_ctime - time.time()
 
 
 @dataclass(frozen=True, slots=True)
 class _Gathering:
+    """`skew` is how far the clock of the checkout's file system is ahead of ours, in seconds."""
+
     workspace: Workspace
     beginning: Beginning
     scratch: Path
+    skew: float
 
     def evidence(self) -> Evidence:
         top = self.workspace.path
-        head = git.head_commit(top)
+        head = self._head()
         entries = starting_point.uncommitted(top)
         leftovers = tuple(entry.path for entry in entries if self._is_ours(entry))
         own = authorship.of(self.workspace, self.beginning, head, starting_point.identities(top))
@@ -85,13 +95,30 @@ class _Gathering:
             tree=tree,
             commits=tuple(one.commit for one in own.commits),
             leftovers=leftovers,
-            diff=git.diff_stat(top, own.anchor, tree),
+            diff=self._diff(own, head, tree),
             sha256=digest,
             is_change=(has_commit or has_files) and self._has_content(own.anchor, tree, lay),
             is_committed=has_commit and self._has_content(own.anchor, head, lay),
             trouble=tuple(self._trouble(head, entries, marked)),
             notes=tuple(_notes(own.others, lay, self._appeared(head, entries, own.commits))),
         )
+
+    def _head(self) -> str:
+        """Return the tip of the task's branch, also where the agent has left another one checked out."""
+        top, branch = self.workspace.path, self.workspace.branch
+        if branch and git.current_branch(top) != branch and git.branch_exists(top, branch):
+            return git_history.tip(top, branch)
+        return git.head_commit(top)
+
+    def _diff(self, own: Own, head: str, tree: str) -> DiffStat:
+        """Return the size of the work; where others' commits lie between the task's, the sum of its own parts."""
+        top = self.workspace.path
+        if own.is_all:
+            return git.diff_stat(top, own.anchor, tree)
+        steps = [(one.parents[0], one.commit.id) for one in own.commits if one.parents] + [(head, tree)]
+        parts = [git.diff_stat(top, *step) for step in steps]
+        files = {path for step in steps for path in git_history.changed_paths(top, *step)}
+        return DiffStat(len(files), sum(one.insertions for one in parts), sum(one.deletions for one in parts))
 
     def _has_content(self, base: str, tree: str, without: Sequence[str] = ()) -> bool:
         return git_history.has_content(self.workspace.path, base, tree, self.scratch, without)
@@ -122,9 +149,19 @@ class _Gathering:
         if self.workspace.is_worktree:
             return True
         strange, digest = self.beginning.strange, starting_point.digest(self.workspace.path / entry.path)
+        if self.beginning.left.get(entry.path) == digest:
+            return True
         if strange is None or self.beginning.is_idle:
-            return self.beginning.left.get(entry.path) == digest
-        return strange.get(entry.path) != digest
+            return False
+        return strange.get(entry.path) != digest and self._was_changed_at_work(entry.path)
+
+    def _was_changed_at_work(self, path: str) -> bool:
+        """Was a file changed last while an agent of the claim worked? Of one that is gone nothing tells."""
+        try:
+            changed = (self.workspace.path / path).lstat().st_ctime
+        except OSError:
+            return True
+        return self.beginning.is_in_span(changed - self.skew)
 
     def _tree(self, head: str, leftovers: Sequence[str]) -> str:
         """Return the tree of HEAD with the leftovers, made in an index of our own."""

@@ -31,6 +31,12 @@ def merge_base(path: Path, one: str, other: str) -> str:
     return git_command.answer(path, "merge-base", one, other, accepted=(0, 1, 128)).partition("\n")[0]
 
 
+def tip(repository: Path, branch: str) -> str:
+    """Return the commit that a local branch is at, "" where there is no such branch."""
+    words = ("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
+    return git_command.answer(repository, *words, accepted=(0, 1))
+
+
 def tree_of(path: Path, commit: str) -> str:
     """Return the id of a commit's tree."""
     return git_command.answer(path, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}")

@@ -111,7 +111,7 @@ def leave(repository: Path, claim: str, lock: int) -> str:
         if _changed(repository):
             return STAYS.format(path=repository, branch=now, home=note.home)
         _move(repository, common, replace(note, branch=note.home, made=""), note, lock)
-    if note.made and note.branch != note.home and _tip(repository, note.branch) == note.made:
+    if note.made and note.branch != note.home and git_history.tip(repository, note.branch) == note.made:
         git_command.run(repository, "update-ref", "-d", f"refs/heads/{note.branch}", note.made, lock=lock)
     durable.remove(common / FILE)
     return ""
@@ -193,10 +193,6 @@ def _blobs(repository: Path, revision: str, paths: Sequence[str]) -> dict[str, s
     listed = git_command.ask(repository, "ls-tree", "-r", "-z", revision, "--", *paths).stdout
     rows = (row.partition("\t") for row in os.fsdecode(listed).split("\0") if row)
     return {path: words.split(" ")[2] for words, _, path in rows}
-
-
-def _tip(repository: Path, branch: str) -> str:
-    return git_command.answer(repository, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", accepted=(0, 1))
 
 
 def _some(paths: Sequence[str]) -> str:

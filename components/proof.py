@@ -191,10 +191,17 @@ def _warnings(held: Held, run: RunDirectory, workspace: Workspace, tools: Tools)
         return
     if after.configuration != before.configuration:
         yield f"git's configuration or hooks in {workspace.repository} changed while the agent worked: look at them"
+    if held.task.branch not in ("", workspace.branch, *_trunk(workspace)):
+        yield f"the task names branch {held.task.branch}; its work is on {workspace.branch or 'no branch'}"
     if not workspace.is_worktree:
         yield from _in_place(held, workspace, after, tools)
     elif not _others_worked(before, run, tools):
         yield from _outside(before, after)
+
+
+def _trunk(workspace: Workspace) -> tuple[str, ...]:
+    """Return the branch that the work of a worktree will be merged into: to name that is no wish to work on it."""
+    return (git.default_branch(workspace.repository),) if workspace.is_worktree else ()
 
 
 def _in_place(held: Held, workspace: Workspace, after: StartingPoint, tools: Tools) -> Iterator[str]:
@@ -202,8 +209,6 @@ def _in_place(held: Held, workspace: Workspace, after: StartingPoint, tools: Too
     first = next((start for _, start in beginning.starts(held, tools)), after)
     if after.branch != first.branch:
         yield f"the main checkout was on {first.branch or 'no branch'} and is on {after.branch or 'no branch'} now"
-    if held.task.branch not in ("", workspace.branch):
-        yield f"the task names branch {held.task.branch}; its work is on {workspace.branch or 'no branch'}"
     kept = {*(after.dirty or ()), *git_history.changed_paths(workspace.path, first.head, after.head)}
     lay = {path: was for path, was in (first.dirty or {}).items() if path not in kept}
     gone = [path for path, was in lay.items() if starting_point.digest(workspace.path / path) != was]
