@@ -555,7 +555,7 @@ QA = {
     "passed, on the last line": ("I ran the suite.\nQA: PASSED", "succeeded"),
     "passed, in lower case": ("I ran the suite.\n\nqa: passed", "succeeded"),
     "passed, in bold": ("I ran the suite.\n\n**QA: PASSED**", "succeeded"),
-    "passed, in a code fence": ("I ran the suite.\n```\nQA: PASSED\n```\n", "succeeded"),
+    "passed, in a code fence": ("I ran the suite.\n```\nQA: PASSED\n```\n", "no_verdict"),
     "passed, with a full stop": ("QA: PASSED.\n", "succeeded"),
     "both, one after the other": ("QA: REJECTED - flaky\n\nAgain, all green.\nQA: PASSED", "no_verdict"),
     "rejected, with a reason": (f"QA: REJECTED - {WHY}", "rejected"),

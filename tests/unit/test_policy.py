@@ -152,7 +152,7 @@ def test_r14_the_backoff_doubles_and_is_capped() -> None:
     [
         ("All good.\nQA: PASSED", Reason.SUCCEEDED),
         ("QA: PASSED\nOn a second look:\nQA: REJECTED - the total is wrong", Reason.REJECTED),
-        ("QA: REJECTED - crash\n\nAfter the fix the line should read\nQA: PASSED", Reason.NO_VERDICT),
+        ("QA: REJECTED - crash\n\nAfter the fix the line should read\nQA: PASSED", Reason.REJECTED),
         ("3 tests fail.\n\nIf they were fixed I would say:\n> QA: PASSED", Reason.NO_VERDICT),
         ("QA: PASSED \u2705", Reason.SUCCEEDED),
         ('{"verdict": "FAILED", "checks": {"lint": {"verdict": "PASSED"}}}', Reason.REJECTED),
