@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from components import durable, process, typed_task
-from components.errors import TooManyTasks
+from components.errors import GitFailed, TooManyTasks
 from components.model import Held, Task
 from components.short_id import SHORT
 from components.states import Phase
@@ -134,7 +134,11 @@ def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held 
 
 
 def resumed(held: Held, home: Path, typed: TypedTask) -> Held:
-    """Return the entry of an execution that goes on with another one's conversation, workspace and branch."""
+    """Return the entry of an execution that goes on with another one's conversation, workspace and branch.
+
+    Raises GitFailed where the workspace is gone and cannot be made again: its conversation would tell of work that is
+    not there.
+    """
     from components import execution_index
     from components.git_worktree import GitWorktree
 
@@ -144,6 +148,11 @@ def resumed(held: Held, home: Path, typed: TypedTask) -> Held:
     task = replace(held.task, branch=before.workspace.branch if before.workspace.is_worktree else "")
     base = before.workspace.path.parent if before.workspace.is_worktree else None
     workspace = GitWorktree(typed.repository, base).hand_over(before.workspace, task, held.claim)
+    if workspace is None:
+        raise GitFailed(
+            f"the worktree {before.workspace.path} of execution {before.claim[:SHORT]} cannot be made again: something"
+            " else is there; move it away, or `restart` without --resume"
+        )
     return replace(held, task=task, session_id=before.session_id, workspace=workspace)
 
 

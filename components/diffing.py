@@ -48,7 +48,7 @@ def of(files: ExecutionFiles, row: Execution | None, *, is_live: bool) -> Change
         repository = git.require_repository(place.repository)
     except NotARepository as error:
         raise NotARepository(f"the repository of execution {files.short_id}: {error}") from error
-    evidence = _evidence(files)
+    evidence = evidence_of(files)
     branch = place.branch if place.is_worktree else ""
     refs = (str(evidence.get("tree") or ""), f"refs/heads/{branch}" if branch else "", str(evidence.get("head") or ""))
     after = next((one for one in refs if one and _is_there(repository, one)), "")
@@ -77,7 +77,8 @@ def _workspace(files: ExecutionFiles, row: Execution | None) -> Workspace | None
     return Workspace(Path(row.workspace), Path(row.project), row.branch, row.base_commit, is_worktree)
 
 
-def _evidence(files: ExecutionFiles) -> dict[str, Any]:
+def evidence_of(files: ExecutionFiles) -> dict[str, Any]:
+    """Return what was found of the work of an execution when it was examined last; empty where it was not."""
     found = (receipt.read(run).get("evidence") for run in reversed(files.runs().values()))
     return next((one for one in found if isinstance(one, dict)), {})
 

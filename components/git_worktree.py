@@ -70,18 +70,21 @@ class GitWorktree:
         return Opening(self.repository, self._common, self._base, -1, task, claim, attempt).foreseen()
 
     def hand_over(self, workspace: Workspace, task: Task, claim: str) -> Workspace | None:
-        """Give the worktree of a claim that is over to another one; None where it is not there any more.
+        """Give the worktree of a claim that is over to another one; one that was removed is made again from its branch.
 
-        The caller knows that nobody works in it. Raises GitFailed.
+        None where something else is in its place. The caller knows that nobody works in it. Raises GitFailed.
         """
         if not workspace.is_worktree:
             return workspace
         worktree = WorktreeEntry(self._common, workspace.path)
-        with git_command.locked(self._common):
+        with git_command.locked(self._common) as lock:
+            worktree_entry.repair(self.repository, self._common)
             worktree.put_back()
             marker = worktree.marker()
             if marker is None or not worktree.is_connected():
-                return None
+                self._make_base()
+                opening = Opening(self.repository, self._common, self._base, lock, task, claim, 1)
+                return opening.made_again(workspace)
             worktree.mark(replace(marker, task=task.id, claim=claim))
         return workspace
 

@@ -57,6 +57,22 @@ class Opening:
         worktree.clear_locks(LOCK_AGE)
         return last
 
+    def made_again(self, last: Workspace) -> Workspace | None:
+        """Return the worktree of a claim that is over, made again for this one at the same path, or None.
+
+        It begins where its branch is; a branch that is gone had no commits of its own, and begins at its base again.
+        """
+        worktree = WorktreeEntry(self.common, last.path)
+        is_ours = last.path.parent == self.base and branch_names.is_worktree_name(last.path.name)
+        if not is_ours or os.path.lexists(last.path):
+            return None
+        if not worktree.entry.is_dir() and not git.branch_exists(self.repository, last.branch):
+            return self._added(worktree, self._marker(last.branch, last.base_commit), last.base_commit)
+        again = self._remade(worktree, last)
+        if again is not None:
+            worktree.mark(self._marker(again.branch, again.base_commit, ready=True))
+        return again
+
     def adopted(self) -> Workspace | None:
         """Return the worktree of this attempt that a crash kept out of the journal; a half-made one is cleared away."""
         for number in range(1, branch_names.LAST_NUMBER + 1):

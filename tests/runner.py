@@ -45,6 +45,8 @@ if "write" in mode:
     open("work.txt", "a").write("work of attempt " + os.environ["AGENT_RUNNER_ATTEMPT"] + "\\n")
 if "commit" in mode:
     os.system("git add -A && git commit -qm 'Do the work'")
+if "fail-after" in mode:
+    sys.exit(1)
 print("finished", flush=True)
 note("end")
 """

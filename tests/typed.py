@@ -56,9 +56,9 @@ class Terminal:
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
-    def told(self, *words: str) -> dict[str, Any]:
+    def told(self, *words: str, **env: str) -> dict[str, Any]:
         """Return what a command tells programs."""
-        answer: dict[str, Any] = json.loads(self.say(*words, "--json"))
+        answer: dict[str, Any] = json.loads(self.say(*words, "--json", **env))
         return answer
 
     def start(self, text: str = "Mend the roof") -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner import git
 from tests.typed import Terminal
 from tests.waiting import until
 
@@ -104,6 +105,52 @@ def test_restart_of_what_was_killed_ends_the_old_one_and_begins_a_new_one(termin
     assert (ended["status"], ended["restarted_from"]) == ("succeeded", claim)
     assert f"of {claim[:8]}" in one.say("show", new)
     assert one.told("show", claim)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("outcome", ["succeed", "fail"])
+def test_what_is_resumed_goes_on_upon_its_own_work_when_its_worktree_is_gone(
+    terminal: MakeTerminal, outcome: str
+) -> None:
+    """Regression: its conversation said that the work was done, and its files were those of `main`."""
+    one = terminal("commit", "write", *(["fail-after"] if outcome == "fail" else []))
+    claim = one.told("task", ".", "Mend the roof", "-b")["id"]
+    before = one.ended(claim)
+    assert not Path(before["workspace"]).exists()
+
+    twice = one.ended(one.told("restart", claim, "--resume", "-b")["id"])
+    thrice = one.ended(one.told("restart", twice["id"], "--resume", "-b")["id"])
+
+    for later in (twice, thrice):
+        assert [later[name] for name in ("branch", "workspace", "session_id", "base_commit")] == [
+            before[name] for name in ("branch", "workspace", "session_id", "base_commit")
+        ]
+    assert git(one.repository, "rev-list", "--count", f"main..{before['branch']}") == str(one.starts())
+
+
+def test_what_cannot_be_resumed_because_its_branch_is_gone_is_refused_with_the_way_back(
+    terminal: MakeTerminal,
+) -> None:
+    one = terminal("commit", "write")
+    claim = one.told("task", ".", "Mend the roof", "-b", HEADLESS_PM_EVIDENCE="auto")["id"]
+    branch = one.ended(claim)["branch"]
+    head = git(one.repository, "rev-parse", branch)
+    git(one.repository, "branch", "-D", branch)
+
+    refused = one.run("restart", claim, "--resume", "-b")
+    assert refused.returncode == 4
+    assert f"git branch {branch} {head[:12]}" in refused.stderr
+
+
+def test_an_execution_that_changed_nothing_is_resumed_where_it_began(terminal: MakeTerminal) -> None:
+    one = terminal("fail")
+    claim = one.told("task", ".", "Mend the roof", "-b")["id"]
+    before = one.ended(claim)
+    git(one.repository, "commit", "-q", "--allow-empty", "-m", "Meanwhile")
+    assert git(one.repository, "branch", "--list", before["branch"]) == ""
+
+    again = one.ended(one.told("restart", claim, "--resume", "-b")["id"])
+
+    assert (again["workspace"], again["base_commit"]) == (before["workspace"], before["base_commit"])
 
 
 @pytest.mark.parametrize("who", ["shim", "agent"])
