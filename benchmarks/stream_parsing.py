@@ -10,11 +10,14 @@ import itertools
 import json
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from components.executors.claude import ClaudeExecutor
+from components.hearing import Hearing
 
 MEGABYTES = 300
 SESSION = {"session_id": "5ca1ab1e-0000-4000-8000-000000000000", "uuid": "0b5e55ed-0000-4000-8000-000000000000"}
@@ -95,6 +98,25 @@ def noise() -> Iterator[bytes]:
     yield from (*random, *([b'{"type":"result","is_error":fal', b"Warning: something", b'["result"]'] * 500))
 
 
+def heard_from_a_file(name: str, lines: Iterable[bytes]) -> None:
+    """Let a run's output be heard as a runner does, where it is more than one look hears, and print how fast it was."""
+    block = b"".join(one + b"\n" for one in lines)
+    times = max(1, MEGABYTES * 1_000_000 // len(block))
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory, "out")
+        with out.open("wb") as file:
+            for _ in range(times):
+                file.write(block)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started = time.process_time()
+        hearing = Hearing(out, ClaudeExecutor("claude").listener())
+        while hearing.look():
+            pass
+        seconds = time.process_time() - started
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{name}: {times * len(block) / 1e6 / seconds:,.0f} MB/s, memory grown by {grown:.1f} MB")
+
+
 def measure(name: str, lines: Iterable[bytes]) -> None:
     """Let a listener hear the lines again and again, and print how fast it did."""
     kept = list(lines)
@@ -119,6 +141,8 @@ def main() -> None:
     measure("pieces of messages (0.3 kB)", pieces())
     measure("tool results of 10 MB", large_lines())
     measure("binary noise", noise())
+    heard_from_a_file("lines of 19 bytes that are no messages, from a file", [b"building 123456 ok"] * 50_000)
+    heard_from_a_file("small lines (0.3 to 0.9 kB), from a file", small_lines())
 
 
 if __name__ == "__main__":

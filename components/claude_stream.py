@@ -19,6 +19,8 @@ HEARTBEATS_OF_THE_SYSTEM = frozenset({b"api_retry", b"status", b"heartbeat", b"k
 """Messages that prove no more than that the CLI's process lives."""
 RETRY_AFTER = re.compile(rb'\s+"retry-after": "(\d{1,7})",?\s*')
 """A header of an answer, as the CLI prints it where it was asked to print them."""
+HEEDED = re.compile(rb'\n([^\S\n]*(?:\{|"retry-after")[^\n]*)')
+"""Lines that may matter, each after a newline: an agent's program may print noise in many short lines."""
 RATE_LIMITED = 429
 ANSWER = b'{"type":"assistant",'
 NO_ANSWER = "no_answer"
@@ -55,6 +57,11 @@ class ClaudeListener:
             b"stream_event": self._hear_piece,
             b"rate_limit_event": self._hear_limit,
         }
+
+    def hear_many(self, lines: bytes) -> None:
+        """Take lines, each after a newline; what is neither a message nor tells when to try again is passed over."""
+        for found in HEEDED.finditer(lines):
+            self.hear(found[1])
 
     def hear(self, line: bytes) -> None:
         """Take one line."""

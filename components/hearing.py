@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components import execution_log
 from components.errors import NotFound
-from components.ports import Listener
+from components.ports import HearsMany, Listener
 
 LOOK_SECONDS = 0.1
 """How long one look may take: signals and the claim wait for it."""
@@ -24,6 +24,7 @@ class Hearing:
         self._offset = 0
         self._heard = 0
         self._torn = bytearray()
+        self._hear_many = listener.hear_many if isinstance(listener, HearsMany) else self._one_by_one
 
     @property
     def unheard(self) -> int:
@@ -57,18 +58,21 @@ class Hearing:
             self._torn.clear()
 
     def _hear(self, piece: bytes) -> None:
-        *whole, rest = piece.split(b"\n")
-        for line in whole:
-            if self._torn:
-                self._add(line)
-                self.listener.hear(bytes(self._torn))
-                self._torn.clear()
-            else:
-                self.listener.hear(line)
-        self._add(rest)
+        """Hear the line that the piece completes, those that are whole in it, and keep the beginning of the next."""
+        first, last = piece.find(b"\n"), piece.rfind(b"\n")
+        if first >= 0:
+            self._add(piece[:first])
+            self.listener.hear(bytes(self._torn))
+            self._torn.clear()
+            self._heard = self._offset + last + 1
+        if first < last:
+            self._hear_many(piece[first:last])
+        self._add(piece[last + 1 :])
         self._offset += len(piece)
-        if whole:
-            self._heard = self._offset - len(rest)
+
+    def _one_by_one(self, lines: bytes) -> None:
+        for line in lines[1:].split(b"\n"):
+            self.listener.hear(line)
 
     def _add(self, part: bytes) -> None:
         self._torn += part[: execution_log.LINE_BYTES - len(self._torn)]

@@ -26,6 +26,15 @@ class Listener(Protocol):
         ...
 
 
+@runtime_checkable
+class HearsMany(Protocol):
+    """A listener that takes many lines at once, and passes over those that cannot matter faster than one by one."""
+
+    def hear_many(self, lines: bytes) -> None:
+        """Take whole lines, each with a newline before it and none behind it."""
+        ...
+
+
 class Executor(Protocol):
     """Speaks to one kind of agent. Pure: it makes words and reads words, and touches nothing.
 

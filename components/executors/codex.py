@@ -35,6 +35,8 @@ TOOLS = frozenset({"command_execution", "file_change", "mcp_tool_call", "web_sea
 OPEN_ITEMS = 256
 TEXT_LIMIT = 100_000
 LAST_TEXT = 2000
+EVENTS = re.compile(rb"\n([^\S\n]*\{[^\n]*)")
+"""Lines that may be events, each after a newline."""
 LONG_BYTES = 1 << 18
 TALKS = (b'"agent_message"', b'"turn.', b'"thread.', b'"error"')
 
@@ -89,6 +91,11 @@ class CodexListener:
         self._session_id = self._text = self._failure = ""
         self._used = Usage()
         self._is_told = self._has_failed = self._has_begun = self._is_retrying = False
+
+    def hear_many(self, lines: bytes) -> None:
+        """Take lines, each after a newline; what is no event is passed over."""
+        for found in EVENTS.finditer(lines):
+            self.hear(found[1])
 
     def hear(self, line: bytes) -> None:
         """Take one line."""

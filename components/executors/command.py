@@ -53,6 +53,11 @@ class LastWords:
         self._text = (self._text + line[-LAST_WORDS:] + b"\n")[-LAST_WORDS:]
         self._lines += 1
 
+    def hear_many(self, lines: bytes) -> None:
+        """Take lines, each after a newline."""
+        self._text = (self._text + lines[-LAST_WORDS - 1 :][1:] + b"\n")[-LAST_WORDS:]
+        self._lines += lines.count(b"\n")
+
     def progress(self) -> Progress:
         """Return how much it has said; every line shows life."""
         return Progress(messages=self._lines, last_text=self._said())

@@ -349,3 +349,23 @@ def test_the_words_that_tell_when_a_limit_ends_are_understood(said: str, after_n
 )
 def test_words_that_tell_no_time_tell_none(said: str) -> None:
     assert ends_at(said, NOON) == 0
+
+
+def test_lines_that_cannot_matter_are_passed_over_and_no_other() -> None:
+    """Short lines of noise took 35 times the time of messages: each of them was looked at."""
+    limited = told(is_error=True, api_error_status=429, result="API Error: 429")
+    matter = [init(), b'  "retry-after": "17",', b"\t " + answer(1, call("a")), RETRY, b'{"type":"resu', limited]
+    noise = [b"", b"warning", b'["result"]', b'x {"type":"result","is_error":false}', b"7"]
+    heard: list[bytes] = []
+
+    class Counting(ClaudeListener):
+        def hear(self, line: bytes) -> None:
+            heard.append(line)
+            super().hear(line)
+
+    listener = Counting()
+    listener.hear_many(b"".join(b"\n" + one + b"".join(b"\n" + more for more in noise) for one in matter))
+
+    assert heard == matter
+    assert listener.result(None) == hear(*matter, *noise).result(None)
+    assert result(*matter).text == "API Error: 429 (retry after 17 s)"

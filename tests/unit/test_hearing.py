@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from components import execution_log
+from components.executors.claude import ClaudeExecutor
+from components.executors.codex import CodexExecutor
+from components.executors.command import CommandExecutor
 from components.hearing import Hearing
 from components.model import AgentResult, ExitRecord, Progress
+from components.ports import Executor, HearsMany
 
 
 class Noted:
@@ -29,14 +33,24 @@ class Noted:
         return None
 
 
+class NotedTogether(Noted):
+    """One that takes many lines at once."""
+
+    def hear_many(self, lines: bytes) -> None:
+        self.lines += lines[1:].split(b"\n")
+
+
+@pytest.mark.parametrize("make", [Noted, NotedTogether])
 @pytest.mark.parametrize("seed", range(8))
-def test_lines_are_heard_as_a_whole_reading_hears_them_however_the_file_grew(tmp_path: Path, seed: int) -> None:
+def test_lines_are_heard_as_a_whole_reading_hears_them_however_the_file_grew(
+    tmp_path: Path, seed: int, make: type[Noted]
+) -> None:
     chance = random.Random(seed)
     text = b"".join(
         chance.randbytes(chance.choice((0, 1, 50, 70_000, 200_000))).replace(b"\n", b"") + b"\n" for _ in range(40)
     )
     text += chance.choice((b"", b"torn"))
-    out, listener = tmp_path / "out", Noted()
+    out, listener = tmp_path / "out", make()
     hearing = Hearing(out, listener)
 
     with out.open("ab", buffering=0) as file:
@@ -113,3 +127,27 @@ def test_an_output_that_the_agent_removes_or_cuts_off_does_no_harm(tmp_path: Pat
     hearing.look()
 
     assert listener.lines == [b"the first line", b"anew"]
+
+
+LINES = [
+    b'{"type":"system","subtype":"init","session_id":"s-1"}',
+    b'{"type":"assistant","message":{"id":"m","content":[{"type":"text","text":"Hello"}]}}',
+    b"noise " * 300,
+    b"",
+    b' {"type":"thread.started","thread_id":"t-1"}',
+    b'{"type":"item.completed","item":{"type":"agent_message","text":"Done"}}',
+    *[b"more noise %d" % number for number in range(500)],
+]
+
+
+@pytest.mark.parametrize("executor", [ClaudeExecutor("claude"), CodexExecutor(), CommandExecutor(("agent",))])
+@pytest.mark.parametrize("count", [0, 1, 3, len(LINES)])
+def test_an_executor_understands_many_lines_as_it_does_one_by_one(executor: Executor, count: int) -> None:
+    one_by_one, together = executor.listener(), executor.listener()
+    assert isinstance(together, HearsMany)
+
+    for line in LINES[:count]:
+        one_by_one.hear(line)
+    together.hear_many(b"".join(b"\n" + line for line in LINES[:count]))
+
+    assert together.progress() == one_by_one.progress()
