@@ -160,7 +160,7 @@ class Feeds:
     def __init__(self) -> None:
         self._open: dict[str, Feed] = {}
         self._opening = asyncio.Lock()
-        self._frames: OrderedDict[tuple[str, str, int, int], str] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, str, int, int], tuple[str, int]] = OrderedDict()
         self.is_closed = False
 
     @contextlib.asynccontextmanager
@@ -181,18 +181,17 @@ class Feeds:
                 del self._open[files.id]
                 feed.end()
 
-    def frame(self, key: tuple[str, str, int, int]) -> str | None:
-        """Return a frame that was made for another client."""
+    def frame(self, key: tuple[str, str, int, int]) -> tuple[str, int] | None:
+        """Return a frame that was made for another client of the same bytes, and how many of them are in it."""
         if key in self._frames:
             self._frames.move_to_end(key)
         return self._frames.get(key)
 
-    def keep(self, key: tuple[str, str, int, int], frame: str) -> str:
-        """Keep a frame for the next clients, and return it."""
-        self._frames[key] = frame
+    def keep(self, key: tuple[str, str, int, int], frame: str, size: int) -> None:
+        """Keep a frame for the next clients."""
+        self._frames[key] = (frame, size)
         if len(self._frames) > KEPT_FRAMES:
             self._frames.popitem(last=False)
-        return frame
 
     def close(self) -> None:
         """End all feeds: whoever follows one is told no more."""

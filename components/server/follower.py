@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -17,10 +16,8 @@ from components.errors import NotFound
 from components.log_view import Kind, Line, LogView
 from components.model import Verdict
 from components.server import last_words
+from components.server.cutting import CHUNK, cut, length_at
 from components.server.feeds import STREAMS, Feed, Feeds, Segment
-
-CHUNK = 32 * 1024
-"""Bytes of output in a frame, at most. Frames end where a multiple of this does, so that clients share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +36,14 @@ class Wanted:
 class Follower:
     """Makes the frames of one client; what it remembers is where it is."""
 
-    def __init__(self, feed: Feed, feeds: Feeds, wanted: Wanted, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, feed: Feed, feeds: Feeds, wanted: Wanted, redact: Callable[[str], str], *, chunk: int = CHUNK
+    ) -> None:
         self._feed = feed
         self._feeds = feeds
         self._wanted = wanted
         self._redact = redact
+        self._chunk = chunk
         self.position = {
             stream: start if start >= 0 else max(0, feed.end_of(stream) + start)
             for stream, start in wanted.starts.items()
@@ -95,27 +95,42 @@ class Follower:
             to += newline + 1 if newline >= 0 else 0
         self.position[stream] = to
         self._readers[stream] = _Reader(last_words.view(self._redact), to)
-        told = {"execution": self._feed.files.id, "stream": stream, "offset": offset, "end": to}
-        return _json(type="gap", **told, skipped=to - offset, timestamp=now())
+        return self._gap(stream, offset, to)
 
     def _bytes(self, stream: str, segment: Segment, offset: int) -> str:
         within = offset - segment.start
-        length = min(CHUNK - within % CHUNK, segment.end - offset)
+        length = min(length_at(within, self._chunk), segment.end - offset)
         key = (self._feed.files.id, stream, offset, offset + length)
-        known = self._feeds.frame(key)
-        if known is not None:
-            self.position[stream] = offset + length
-            return known
-        data = os.pread(segment.fd, length, within)
-        text, encoding, size = _text(data, is_last=segment.is_final and segment.end == offset + len(data))
-        if not size:
-            return ""
+        frame, size = self._feeds.frame(key) or ("", 0)
+        if not frame:
+            data = os.pread(segment.fd, length, within)
+            if not data:
+                return self._lost(stream, segment, offset)
+            is_last = segment.is_final and (len(data) < length or segment.end == offset + length)
+            text, encoding, size = cut(data, is_last=is_last)
+            if not size:
+                return ""
+            frame = self._output(segment, stream, offset, size, data=text, encoding=encoding)
+            if len(data) == length:
+                self._feeds.keep(key, frame, size)
         self.position[stream] = offset + size
-        frame = self._output(segment, stream, offset, size, data=text, encoding=encoding)
-        return self._feeds.keep(key, frame) if size == length else frame
+        return frame
+
+    def _lost(self, stream: str, segment: Segment, offset: int) -> str:
+        """Tell of what an attempt has printed and is not in its file any more: nothing else would ever come there."""
+        if not segment.is_final:
+            return ""
+        self.position[stream] = segment.end
+        return self._gap(stream, offset, segment.end)
+
+    def _gap(self, stream: str, offset: int, to: int) -> str:
+        told = {"execution": self._feed.files.id, "stream": stream, "offset": offset, "end": to}
+        return _json(type="gap", **told, skipped=to - offset, timestamp=now())
 
     def _lines(self, stream: str, segment: Segment, offset: int) -> str:
-        data = os.pread(segment.fd, min(CHUNK, segment.end - offset), offset - segment.start)
+        data = os.pread(segment.fd, min(self._chunk, segment.end - offset), offset - segment.start)
+        if not data:
+            return self._lost(stream, segment, offset)
         is_last = segment.is_final and segment.end == offset + len(data)
         self.position[stream] = offset + len(data)
         reader = self._readers[stream]
@@ -202,18 +217,6 @@ def _verdict(feed: Feed) -> Verdict | None:
         kept = None
     runs = list(feed.files.runs().values())
     return kept or (execution_index.verdict(runs[-1]) if runs else None)
-
-
-def _text(data: bytes, *, is_last: bool) -> tuple[str, str, int]:
-    """Return bytes as text with its encoding, and how many of them: half a character waits for its other half."""
-    try:
-        return data.decode(), "utf-8", len(data)
-    except UnicodeDecodeError as error:
-        if error.start and (error.start >= len(data) - 3 or not is_last):
-            return data[: error.start].decode(), "utf-8", error.start
-        if not is_last and len(data) < 4 and error.reason == "unexpected end of data":
-            return "", "utf-8", 0
-    return base64.b64encode(data).decode(), "base64", len(data)
 
 
 def _json(**frame: object) -> str:

@@ -100,6 +100,38 @@ def test_a_stream_is_what_the_agent_printed_whatever_bytes_those_are(server: Ser
     assert all(frame["timestamp"] for frame in told)
 
 
+def test_a_megabyte_of_text_and_bytes_is_told_whole_from_any_offset_while_it_is_printed(
+    server: Server, api: httpx.Client
+) -> None:
+    """Once all that followed a character across a multiple of 32 KiB was left out, and a proper end told."""
+    server.play(
+        "os.write(1, b'x' * 32766 + '\\u20ac\\n'.encode())\n" + WAIT + "import random\nr = random.Random(2)\n"
+        "for n in range(60):\n    os.write(1, '𝄞€é'.encode() * r.randint(1, 2500) + r.randbytes(r.randint(0, 9)))\n"
+        "os.write(1, b'y' * (1 << 20) + '€'.encode()[:2])"
+    )
+    task, execution = begun(api)
+    with ThreadPoolExecutor(3) as pool:
+        live = pool.submit(frames, server, f"/ws/tasks/{task}")
+        within = pool.submit(frames, server, f"/ws/executions/{execution}?from=32767")
+        events = pool.submit(_events, api, f"/api/executions/{execution}/stream")
+        until(lambda: len(printed(server, execution)) > 32766, "the first output", LONG)
+        (server.directory / "gate").touch()
+        told = [(live.result(), 0), (within.result(), 32767), (events.result(), 0)]
+    whole = printed(server, execution)
+
+    told += [(frames(server, f"/ws/executions/{execution}?from={at}"), at) for at in (32766, 65537, len(whole) - 1)]
+
+    assert len(whole) > 1 << 20
+    for one, at in told:
+        assert content(one, at=at) == whole[at:]
+        assert (one[-1]["type"], one[-1]["offsets"]["stdout"]) == ("exit", len(whole))
+
+
+def _events(api: httpx.Client, path: str) -> list[dict[str, Any]]:
+    with api.stream("GET", path) as answer:
+        return [json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: ")]
+
+
 def test_frames_of_lines_join_and_the_last_line_needs_no_end(server: Server, api: httpx.Client) -> None:
     """Once a frame began where the service had read last, and a line without an end was lost where it came early."""
     server.play("print('first'); print('x' * 300_000); print('last', end='', flush=True)\n" + WAIT)
