@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -194,7 +195,9 @@ def _ask(hook: Hook, payload: Payload) -> _End:
             return _End(name, Decision.NO, "said no; unregister it or correct what it checks")
     except HookPostponed as postponed:
         return _End(name, Decision.LATER, f"asked to try again later: {postponed}")
-    except Exception as error:
+    except BaseException as error:  # sys.exit() too: whether the program ends is not for a hook to say
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # the operator's
         is_meant = isinstance(error, HookRejected)
         logger.log(logging.INFO if is_meant else logging.WARNING, "hook %s raised", name, exc_info=not is_meant)
         return _End(name, Decision.NO, f"said no: {'' if is_meant else type(error).__name__ + ': '}{error}")

@@ -196,6 +196,34 @@ def test_the_services_executions_begin_only_where_its_programs_hooks_say_go(tmp_
         until(lambda: one.api.get(f"/api/tasks/{task}").json()["status"] == "review", "the task's end", 60)
 
 
+def test_a_hook_that_exits_neither_ends_the_service_nor_leaves_a_task_running(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once sys.exit() ended the service at a notice; at a gate it was a bare 500, and the task ran on for 10 s."""
+
+    def exits(payload: Payload) -> None:
+        one.told.append(payload)
+        sys.exit(3)
+
+    with serving(Terminal(tmp_path, "commit")) as one:
+        identifier = one.core.hooks.register("pre_execution", exits)
+        task = one.board_task()
+        refused = one.api.post(f"/api/tasks/{task}/run")
+        on_the_board = one.api.get(f"/api/tasks/{task}").json()
+        one.core.hooks.unregister(identifier)
+        one.told.clear()
+        one.core.hooks.register("post_execution", exits)
+        begun = one.api.post(f"/api/tasks/{task}/run")
+        until(lambda: one.told and not one.core.awaited, "word of the end", 60)
+        until(lambda: one.api.get(f"/api/tasks/{task}").json()["status"] == "review", "the task's end", 60)
+
+    assert (refused.status_code, refused.json()["kind"]) == (409, "HookRejected")
+    assert "exits said no: SystemExit: 3" in refused.json()["error"]
+    assert (on_the_board["status"], on_the_board["error"]) == ("todo", refused.json()["error"])
+    assert begun.is_success
+    assert any("exits said no: SystemExit: 3" in one.getMessage() for one in caplog.records)
+
+
 def test_the_services_hooks_get_the_result_once_also_of_what_ends_under_its_successor(tmp_path: Path) -> None:
     place = Terminal(tmp_path, "wait", "fail")
     place.env["HEADLESS_PM_MAX_ATTEMPTS"] = "1"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -555,6 +556,28 @@ class TestCallables:
 
         assert outcome.decision is Decision.NO
         assert "careful said no: RuntimeError: not on a Friday" in outcome.detail
+
+    def test_one_that_would_end_the_program_says_no(self, hooks: Path) -> None:
+        """Once sys.exit() of a hook ended whoever had asked it."""
+        runner = HookRunner(hooks)
+        runner.register("post_task", lambda _: sys.exit("enough"))
+
+        outcome = runner.run("post_task", PAYLOAD)
+
+        assert outcome.decision is Decision.NO
+        assert "said no: SystemExit: enough" in outcome.detail
+
+    def test_the_operators_interrupt_is_not_an_answer(self, hooks: Path) -> None:
+        def interrupted(_: object) -> None:
+            raise KeyboardInterrupt
+
+        runner = HookRunner(hooks)
+        runner.register("post_task", interrupted)
+
+        with pytest.raises(KeyboardInterrupt):
+            runner.run("post_task", PAYLOAD)
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert elsewhere.submit(runner.run, "post_task", PAYLOAD).result().decision is Decision.NO
 
     def test_one_can_ask_to_be_tried_again_later(self, hooks: Path) -> None:
         def busy(_: object) -> None:
