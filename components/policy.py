@@ -30,7 +30,7 @@ class Action(enum.Enum):
     GIVE_BACK = enum.auto()
     """Others may try: back to the status it was taken from."""
     PARK = enum.auto()
-    """Out of the queue until a person looks."""
+    """Out of the queue until a person looks. QA's stays `dev_done`, as what was developed is, and a person is told."""
     LET_GO = enum.auto()
     """It is not ours any more: nothing may be said of its status."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from components import claiming, dead_letters, faults, policy, receipt
 from components.errors import SourceRefused
 from components.model import Held, Task, Verdict
 from components.policy import Action
-from components.ports import Alarm
+from components.ports import Alarm, Change
 from components.reason_words import WORDS
 from components.redact import plain
 from components.short_id import SHORT
 from components.states import Reason, TaskStatus
 from components.tools import Tools
 
+FIGURES = re.compile(r"\[agent-runner [0-9a-f]{8}/\d+\]|\d+(?:\.\d+)?")
+"""What differs between the comments of two claims that met the same end."""
 LEFT_ALONE = "The task is {status} and held by {holder} now: its status is left alone, and this work is kept."
 
 
@@ -45,7 +49,8 @@ def deliver(held: Held, tools: Tools) -> Delivery:
         tools.ui.info(f"Task status is already: {status}")
         return Delivery(verdict, status)
     is_lost = claiming.is_lost(now, held)
-    _comment(held, verdict, now, tools, is_lost=is_lost)
+    if is_lost or not _is_told(held, verdict, now, wanted, tools):
+        _comment(held, verdict, now, tools, is_lost=is_lost)
     if is_lost or not wanted:
         return _lost(now, verdict, tools)
     if policy.action(verdict.reason, held.tries, tools.config.max_attempts) is Action.PARK:
@@ -56,16 +61,36 @@ def deliver(held: Held, tools: Tools) -> Delivery:
     return Delivery(verdict, _move(held, seen, wanted, tools))
 
 
+def _is_told(held: Held, verdict: Verdict, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -> bool:
+    """Has this agent said the same when it gave the task back before, but for the figures? An outage fills the notes.
+
+    Where the source remembers no changes, the comment is what shows that this claim was reported.
+    """
+    if policy.ACTIONS[verdict.reason] is Action.REPORT or wanted == policy.PARKED:
+        return False
+    told = _without_figures(f"{held.agent_id}: {_marker(held)} {account(held, verdict, tools)}")
+    return told in _without_figures(now.notes) and bool(_changes(now, tools))
+
+
+def _without_figures(words: str) -> str:
+    return FIGURES.sub("", words)
+
+
+def _changes(now: Task, tools: Tools) -> Sequence[Change]:
+    """Return the task's recent changes, newest first; none where the source remembers none."""
+    try:
+        return tools.source.history(now)
+    except SourceRefused:
+        return ()
+
+
 def _told_before(held: Held, now: Task, wanted: tuple[TaskStatus, ...], tools: Tools) -> str:
     """Return the status that this claim has set already, "" where it has set none.
 
     That the task stands there proves nothing: another may have done it. What we changed last tells, and where the
     source remembers no change of the task, our comment, which comes before the status.
     """
-    try:
-        changes = tools.source.history(now)
-    except SourceRefused:
-        changes = []
+    changes = _changes(now, tools)
     ours = next((change.new_status for change in changes if change.changed_by == held.agent_id), "")
     if not changes and now.locked_by is None and _marker(held) in now.notes:
         ours = now.status

@@ -134,7 +134,26 @@ def test_a_hook_that_refuses_gives_the_task_back(runner: MakeRunner, pm: PmServe
     assert ended.returncode == 1
     assert one.starts() == 0
     assert status(pm, task) == ("created", None)
-    assert "hook_rejected" in pm.api.look(task["id"])["notes"]
+    assert pm.api.look(task["id"])["notes"].count("hook_rejected") == 1
+
+
+def test_a_task_that_is_given_back_again_and_again_has_one_comment_of_it(
+    runner: MakeRunner, pm: PmServer, tmp_path: Path
+) -> None:
+    """Each round of an outage left the same comment once more."""
+    task = pm.api.task("Refused")
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    hook = hooks / "pre_task.py"
+    one = runner("write")
+
+    for words in ("'not today'", "'not today'", "'not tomorrow'"):
+        hook.write_text(f"import sys\nprint({words})\nsys.exit(1)\n")
+        one.run("--single-task", "--hooks-dir", str(hooks))
+
+    notes = pm.api.look(task["id"])["notes"]
+    assert (notes.count("not today"), notes.count("not tomorrow")) == (1, 1), notes
+    assert status(pm, task) == ("created", None)
 
 
 def test_r1_the_agent_is_told_all_of_the_task(runner: MakeRunner, pm: PmServer) -> None:
