@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -77,7 +77,9 @@ def find(seen: Overview, reader: StoreReader | None) -> list[AtWork]:
     durations = Durations(reader)
     found = [_of_agent(agent, agent.held, known, durations) for agent in seen.agents if agent.held]
     claims = {one.id for one in found}
-    found += [_unstarted(one) for one in unstarted.find(seen.home) if one.typed.claim not in claims]
+    found += [
+        _unstarted(one, seen, known, durations) for one in unstarted.find(seen.home) if one.typed.claim not in claims
+    ]
     claims |= {one.id for one in found}
     found += [_of_row(row, durations) for row in known.values() if row.id not in claims]
     return sorted(found, key=lambda one: (one.started_at or "9", one.id))
@@ -176,8 +178,14 @@ def model_of(held: Held, run: Run | None) -> str:
         return ""
 
 
-def _unstarted(one: Unstarted) -> AtWork:
+def _unstarted(one: Unstarted, seen: Overview, known: Mapping[str, Execution], durations: Durations) -> AtWork:
+    """Return a typed task of which no journal tells; a run of it that lives tells as much."""
     typed = one.typed
+    run = next((run for run in seen.strays if run.held and run.held.claim == typed.claim), None)
+    agent = next((agent for agent in seen.agents if agent.agent_id == typed.agent_id), None)
+    if run is not None and run.held is not None:
+        found = replace(overview.agent(seen.home, typed.agent_id), held=run.held, run=run)
+        return _of_agent(found, run.held, known, durations)
     return AtWork(
         id=typed.claim,
         task_id=typed.task.id,
@@ -187,6 +195,7 @@ def _unstarted(one: Unstarted) -> AtWork:
         stage=one.stage,
         role=typed.task.role,
         started_at=typed.task.created_at,
+        agent=agent,
     )
 
 

@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from components import durable, process, typed_task
-from components.errors import GitFailed, TooManyTasks
+from components import durable, execution_index, process, typed_task
+from components.errors import GitFailed, StateCorrupt, StateForeign, TooManyTasks
 from components.model import Held, Task
 from components.short_id import SHORT
 from components.states import Phase
@@ -112,13 +112,19 @@ def queue(home: Path, claim: str, environ: Mapping[str, str]) -> int:
     return process.start_detached(argv, directory / "awaiting", directory / "log", _environment(home, environ))
 
 
-def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held | None:
+def first_entry(
+    home: Path, typed: TypedTask, journal: TaskPersistence, say: Callable[[str], object] = str
+) -> Held | None:
     """Return the journal entry that a typed task begins with; None where its journal is there or it has ended.
 
-    One that resumes another goes on in its session and its workspace.
+    One that resumes another goes on in its session and its workspace. One that had begun, and whose journal is damaged
+    or gone, goes on from the copy in its last run, or else begins anew: in any case as the same execution.
     """
-    if journal.is_locked() or typed_task.verdict_of(home, typed.claim) is not None:
+    if typed_task.verdict_of(home, typed.claim) is not None or _is_in_hand(journal, say):
         return None
+    copy = execution_index.last_entry(home, typed.claim)
+    if copy is not None and copy.host in ("", journal.host):
+        return copy
     held = Held(
         task=typed.task,
         agent_id=typed.agent_id,
@@ -133,13 +139,23 @@ def first_entry(home: Path, typed: TypedTask, journal: TaskPersistence) -> Held 
     return resumed(held, home, typed) if typed.resumes else held
 
 
+def _is_in_hand(journal: TaskPersistence, say: Callable[[str], object]) -> bool:
+    """Is there a journal that can be used, or is another host's? A damaged one is set aside, and that is said."""
+    try:
+        return journal.get_locked_task() is not None
+    except StateForeign:
+        return True
+    except StateCorrupt as error:
+        say(str(error))
+        return False
+
+
 def resumed(held: Held, home: Path, typed: TypedTask) -> Held:
     """Return the entry of an execution that goes on with another one's conversation, workspace and branch.
 
     Raises GitFailed where the workspace is gone and cannot be made again: its conversation would tell of work that is
     not there.
     """
-    from components import execution_index
     from components.git_worktree import GitWorktree
 
     before = execution_index.last_entry(home, typed.restarted_from)

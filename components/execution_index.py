@@ -6,12 +6,11 @@ import contextlib
 import heapq
 import json
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from components import durable, execution_names, nearest_ids, text_file
+from components import execution_names, nearest_ids, text_file
 from components.errors import AmbiguousId, NotFound
 from components.execution_names import STATE_LIMIT, KnownExecution
 from components.model import Held, Verdict
@@ -19,9 +18,6 @@ from components.nearest_ids import KnownId
 from components.run_directory import JOURNAL, RECEIPT, RunDirectory, RunState
 from components.short_id import SHORT
 from components.states import Reason
-
-STARTING_SECONDS = 30.0
-"""How long an execution that was typed may have neither a journal nor a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +138,15 @@ class Watch:
         return self.last if self.path else None
 
     def is_over(self) -> bool:
-        """Is its journal gone, and no run of it alive? One that was typed has a moment for its beginning."""
+        """Is its journal gone, and no run of it alive? What was typed is over once it is kept how it ended.
+
+        Of that a journal proves nothing: one that is damaged, or was deleted, has a task that can be gone on with.
+        """
         if self.look() is not None:
             return False
-        runs = self.files.runs()
-        if any(_is_alive(run) for run in runs.values()):
+        if any(_is_alive(run) for run in self.files.runs().values()):
             return False
-        has_ended = self.last is not None or bool(runs) or (self.files.directory / "verdict.json").exists()
-        return has_ended or not (_is_fresh(self.files.directory) or _is_looked_after(self.files.directory))
+        return (self.files.directory / "verdict.json").exists() or not self.files.directory.is_dir()
 
 
 def _files(home: Path, one: KnownExecution) -> ExecutionFiles:
@@ -194,15 +191,6 @@ def _told(home: Path, found: Iterable[KnownExecution]) -> list[KnownId]:
 
 def _when(home: Path, one: KnownExecution) -> float:
     return _changed_at(os.path.join(home, one.trace))  # noqa: PTH118
-
-
-def _is_looked_after(directory: Path) -> bool:
-    """Has an execution that was typed a runner, or somebody who waits for its turn to start one?"""
-    return any(durable.is_held(directory / name) for name in ("alive", "queued"))
-
-
-def _is_fresh(directory: Path) -> bool:
-    return time.time() - _changed_at(directory) < STARTING_SECONDS
 
 
 def _changed_at(path: Path | str) -> float:

@@ -7,7 +7,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from components import durable, execution_end, execution_log
+from components import durable, execution_end, execution_log, typed_task
 from components.attempt_log import AttemptLog, Growing
 from components.errors import NotFound
 from components.execution_index import ExecutionFiles, Watch, verdict
@@ -81,7 +81,8 @@ class LogFollow:
             )
         stream = Growing(path, 0 if last is None else execution_log.start_of_last(path, last)[0])
         while True:
-            is_over = not self._is_live or self._watch.is_over()
+            is_left = self._looks >= ABANDONED_LOOKS and self._is_unattended()
+            is_over = not self._is_live or self._watch.is_over() or is_left
             offset = stream.offset
             yield from stream.pieces()
             if is_over:
@@ -202,6 +203,9 @@ class LogFollow:
         return execution_end.of_execution(self.files, self._watch.last)
 
     def _is_unattended(self) -> bool:
+        if self.files.directory.is_dir():
+            home, claim = self.files.home, self.files.id
+            return not (typed_task.has_runner(home, claim) or typed_task.is_queued(home, claim))
         return self._watch.path is not None and not durable.is_held(self._watch.path.with_suffix(".flock"))
 
     def _unattended(self) -> Line:

@@ -116,17 +116,27 @@ def _protected(home: Path, asked: list[Remains], old_first: list[Remains], reade
 
 
 def in_hand(home: Path) -> Iterable[str]:
-    """Yield the executions in hand. Raises StateCorrupt while a journal cannot be read: it may be of any of them."""
+    """Yield the executions in hand. Raises StateCorrupt while a journal cannot be read: it may be of any of them.
+
+    That of a typed task's agent can be of that task only.
+    """
     for name in execution_names.names(home / "locks"):
         if name.startswith("agent-") and name.endswith(".lock"):
             path = home / "locks" / name
             held = execution_names.journal_at(path)
-            if held is None and path.exists():
+            if held is None and (typed := _typed_of(home, name)):
+                yield from typed
+            elif held is None and path.exists():
                 raise StateCorrupt(
                     f"the journal {path} cannot be read, so nothing is pruned; `status` tells more of it"
                 )
             if held is not None:
                 yield held.claim
+
+
+def _typed_of(home: Path, name: str) -> list[str]:
+    """Return the typed tasks that the journal of this name can be of."""
+    return [one for one in typed_task.claims(home) if name == f"agent-{typed_task.agent_of(one)}.lock"]
 
 
 def _is_alive(path: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from components import typed_task
 from components.at_work import AtWork
-from components.overview import Agent
+from components.overview import TYPED, Agent
 from components.short_id import SHORT
 from components.states import Phase
 from components.unstarted import INTERRUPTED
@@ -21,7 +22,7 @@ def of(one: AtWork) -> str:
 def of_agent(agent: Agent) -> str:
     """Return what a person should know of an agent, or "" when all is well."""
     if agent.trouble:
-        return f"its journal cannot be used ({agent.trouble}); its runner sets it aside at the next start and goes on"
+        return _of_trouble(agent)
     if agent.held is None or agent.runner is not None:
         return ""
     if agent.is_elsewhere:
@@ -33,6 +34,20 @@ def of_agent(agent: Agent) -> str:
             return f"no runner, no agent, but something that it started lives on; {start}, or `cancel {short}`"
         return f"no runner: the agent works on; {start} to take it up"
     return f"no runner: {start} to go on"
+
+
+def _of_trouble(agent: Agent) -> str:
+    """Return what to know of an agent whose journal cannot be used; the runner of a typed task does without it."""
+    trouble = f"its journal cannot be used ({agent.trouble})"
+    if not TYPED.fullmatch(agent.agent_id):
+        return f"{trouble}; its runner sets it aside at the next start and goes on"
+    short = agent.agent_id.removeprefix(typed_task.agent_of(""))
+    if agent.runner is not None:
+        return f"{trouble}; its runner writes it anew"
+    lives = "the agent works on; " if agent.run is not None and agent.run.is_alive else ""
+    return (
+        f"{trouble}, and it has no runner: {lives}`restart {short} --resume` goes on with it, `cancel {short}` ends it"
+    )
 
 
 def _has_lost_its_agent(agent: Agent) -> bool:

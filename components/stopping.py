@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components import background, cancelling, overview, typed_task, unstarted, waking
+from components import background, cancelling, ending_here, overview, typed_task, waking
 from components.execution_index import ExecutionFiles, Watch
-from components.model import Verdict
 from components.run_directory import RunState
-from components.states import Reason
 
 LOOK_SECONDS = 0.05
 KILL_SECONDS = 8.0
@@ -32,10 +30,12 @@ def stop(
     """End an execution and return in words how that went: `was over already`, `cancelled`, or what is left to do.
 
     Its agents are asked to end, and `grace` seconds later killed with all that they started. A typed task whose
-    runner is gone gets one, which takes the last steps; so does one that nobody ever began.
+    runner is gone gets one, which takes the last steps; so does one that nobody ever began. Where no runner can take
+    them, because what was typed is gone, it is ended here.
     """
     watch = Watch(files)
-    if is_over(files, watch):
+    if watch.is_over():
+        ending_here.forget_journal(home, files)
         return "was over already"
     for run in files.runs().values():
         cancelling.grant(run, grace)  # first: the runner, too, asks the agent to end as soon as it is asked for it
@@ -48,26 +48,16 @@ def stop(
         return "its agent is stopped; its runner is not running: the next start ends the task as cancelled"
 
     def has_ended() -> bool:
-        return _has_ended(home, files, watch) and not alive(files)
+        is_left = typed_task.has_runner(home, files.id) if is_typed else not watch.is_over()
+        return not is_left and not alive(files)
 
     is_ended = waited(QUIET_SECONDS, has_ended)
     if not is_ended:
         wake_runner(home, files, say)
         is_ended = waited(END_SECONDS, has_ended)
-    if is_ended and unstarted.never_began(files):  # its runner could not even read what was typed
-        typed_task.keep_verdict(home, files.id, Verdict(Reason.CANCELLED, "it never began"))
-        cancelling.forget(home, files.id)
+    if is_ended and not watch.is_over():
+        is_ended = ending_here.end(home, files)
     return "cancelled" if is_ended else f"still at its last steps; `logs {files.short_id} --runner` shows them"
-
-
-def is_over(files: ExecutionFiles, watch: Watch | None = None) -> bool:
-    """Is there nothing left to stop? A typed task that nobody began can be stopped, however long that is ago."""
-    return (watch or Watch(files)).is_over() and not unstarted.never_began(files)
-
-
-def _has_ended(home: Path, files: ExecutionFiles, watch: Watch) -> bool:
-    is_left = unstarted.never_began(files)
-    return not typed_task.has_runner(home, files.id) if is_left else watch.is_over()
 
 
 def end_agents(files: ExecutionFiles, grace: float) -> None:

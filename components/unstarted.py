@@ -113,5 +113,6 @@ def _status(stage: str) -> ExecutionStatus:
 def _stage(home: Path, claim: str, since: float) -> str:
     if typed_task.is_queued(home, claim):
         return QUEUED
-    is_new = time.time() - since < STARTING_SECONDS
+    has_begun = os.path.exists(os.path.join(home, typed_task.DIRECTORY, claim, "state.json"))  # noqa: PTH110, PTH118
+    is_new = not has_begun and time.time() - since < STARTING_SECONDS
     return STARTING if typed_task.has_runner(home, claim) or is_new else INTERRUPTED

@@ -118,7 +118,7 @@ class Worker:
 
     def poll(self) -> bool:
         """Advance what is in hand, else what the source has; False where there was none, so that the loop may rest."""
-        held = self._in_hand() or self._begun() or self._next()
+        held = self._begun() or self._in_hand() or self._next()
         if held is None:
             return False
         self._idle_since = None

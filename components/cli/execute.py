@@ -127,7 +127,7 @@ def command(claim: str, alive: int) -> int:
     runner.door, runner.project, runner.restarted_from = typed.door, str(typed.repository), typed.restarted_from
     runner.on_end = partial(keep_verdict, home)
     try:
-        tally = runner.run(first=background.first_entry(home, typed, runner.journal))
+        tally = runner.run(first=background.first_entry(home, typed, runner.journal, ui.warning))
     except RunnerError as error:
         if not runner.journal.is_locked() and typed_task.verdict_of(home, claim) is None:
             return give_up(config, typed, error)  # nobody waits for what cannot begin

@@ -52,6 +52,8 @@ def command(
         require_abandoned(config, files, resumes=resumes)
         if resumes:
             return go_on(config, files, background=is_background, waits=waits, as_json=as_json)
+        if not waits:
+            tasks.require_turn(config.home, config.max_parallel_tasks)  # first: whoever is refused has lost nothing
         word = stopping.stop(config.home, files, config.cancel_grace, os.environ)
         show_error(f"{files.short_id}, which had lost its runner: {word}")
     again = repeating.again_of(config.home, files, resumes=resumes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,10 @@ def _look(config: Config, project: str | None, *, is_all: bool) -> Picture:
     path = opened.project(config, project, reader)
     seen = overview.look(config.home)
     work = [one for one in at_work.find(seen, reader) if path in ("", one.project)]
-    idle = [agent for agent in seen.agents if agent.held is None and (is_all or not agent.is_idle)]
+    told, runs = {one.agent_id for one in work}, {one.run.path for one in work if one.run}
+    left = [agent for agent in seen.agents if agent.held is None and agent.agent_id not in told]
+    idle = [agent for agent in left if is_all or not agent.is_idle]
+    seen = replace(seen, strays=tuple(run for run in seen.strays if run.path not in runs))
     return Picture(seen, work, [] if path else idle, _ended(reader, path) if is_all else [], trouble)
 
 

@@ -133,7 +133,7 @@ def cancel(core: Here, execution_id: str) -> dict[str, Any]:
     """Cancel an execution: its agents are asked to end, after the grace killed with all that they started."""
     one = execution_views.find(core, safe(execution_id))
     files = execution_index.find(core.home, one.id)
-    if stopping.is_over(files):
+    if execution_index.Watch(files).is_over():
         raise IllegalMove(f"execution {one.short_id} is over: {one.status}")
     grace = core.loaded.config.cancel_grace
     board_runs.in_background(lambda: stopping.stop(core.home, files, grace, core.environ))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from components import background
 from tests.runner import git
 from tests.typed import Terminal
 from tests.waiting import until
@@ -174,6 +175,109 @@ def test_a_task_whose_runner_is_dead_can_be_cancelled(terminal: MakeTerminal) ->
     assert said.strip() == f"{claim[:8]}: cancelled"
     assert not Path(f"/proc/{agent}").exists()
     assert one.ended(claim)["status"] == "cancelled"
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {"damaged": lambda path: path.write_text("{"), "deleted": Path.unlink}
+
+
+def spoil_journal(one: Terminal, claim: str, damage: str) -> None:
+    """Damage or delete the journal of a typed task."""
+    DAMAGE[damage](one.home / "locks" / f"agent-task-{claim[:8]}.lock")
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_task_of_which_all_but_its_journal_is_lost_is_cancelled_for_good(terminal: MakeTerminal, damage: str) -> None:
+    """Regression: `cancel` called it over, `status` showed it for ever, and nothing could be pruned any more."""
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner", "shim", "agent")
+    until(lambda: one.pids(claim) == {}, "the end of all")
+    spoil_journal(one, claim, damage)
+
+    assert one.at_work(claim)["stage"] == "interrupted"
+    one.say("prune", "--dry-run")
+    one.say("workspaces", "prune", "--dry-run")
+    assert one.say("cancel", claim).strip() == f"{claim[:8]}: cancelled"
+
+    assert one.at_work(claim) == {}
+    assert one.told("show", claim)["status"] == "cancelled"
+    assert not (one.home / "locks" / f"agent-task-{claim[:8]}.lock").exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_task_whose_journal_is_lost_goes_on_by_restart_with_resume_under_its_own_id(
+    terminal: MakeTerminal, damage: str
+) -> None:
+    """Regression: a new execution was made, and the old one stayed for ever."""
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner", "shim", "agent")
+    until(lambda: one.pids(claim) == {}, "the end of all")
+    spoil_journal(one, claim, damage)
+    one.open_gate()
+
+    assert one.told("restart", claim, "--resume", "-b")["id"] == claim
+    ended = one.ended(claim)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 2)
+
+
+def test_an_agent_whose_runner_and_journal_are_gone_is_shown_and_cancelled(terminal: MakeTerminal) -> None:
+    """Regression: `cancel` called it cancelled while its agent lived, and `status` said that nobody starts it."""
+    one = terminal("wait")
+    claim = one.start()
+    agent = one.pids(claim)["agent"]
+    one.kill(claim, "runner")
+    spoil_journal(one, claim, "damaged")
+    until(lambda: "runner" not in one.pids(claim), "the runner's end")
+
+    seen = one.at_work(claim)
+    assert (seen["stage"], seen["pids"]["agent"]) == ("running", agent)
+    assert "the agent works on" in seen["remark"] and f"restart {claim[:8]} --resume" in seen["remark"]
+    assert (one.told("status")["strays"], one.told("list")["executions"][0]["status"]) == ([], "running")
+    one.say("cancel", claim)
+
+    assert not Path(f"/proc/{agent}").exists()
+    assert one.told("show", claim)["status"] == "cancelled"
+
+
+def test_when_a_cancelling_returns_the_runner_is_gone_too(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    claim = one.start()
+    runner = one.pids(claim)["runner"]
+
+    one.say("cancel", claim)
+
+    assert not background.running(one.home)
+    until(lambda: not Path(f"/proc/{runner}").exists(), "nothing but its last moment")
+
+
+def test_a_task_of_which_what_was_typed_is_gone_is_cancelled_at_once(terminal: MakeTerminal) -> None:
+    """Regression: `cancel` waited a minute for a runner that could not begin, and it stayed for ever."""
+    one = terminal("wait")
+    claim = one.start()
+    one.kill(claim, "runner", "shim", "agent")
+    until(lambda: one.at_work(claim)["stage"] == "interrupted", "the end of all")
+    (one.home / "tasks" / claim / "task.json").unlink()
+
+    assert one.say("cancel", claim).strip() == f"{claim[:8]}: cancelled"
+
+    assert one.at_work(claim) == {}
+    assert one.told("show", claim)["status"] == "cancelled"
+
+
+def test_a_restart_that_is_refused_a_turn_has_ended_nothing(terminal: MakeTerminal) -> None:
+    """Regression: the task was cancelled first, and its own last steps were counted as one that runs."""
+    one = terminal("wait")
+    lost = one.start()
+    one.kill(lost, "runner", "shim", "agent")
+    until(lambda: one.at_work(lost)["stage"] == "interrupted", "the end of all")
+    one.start()
+
+    refused = one.run("restart", lost, "-b", HEADLESS_PM_MAX_PARALLEL_TASKS="1")
+
+    assert refused.returncode == 75
+    assert "1 tasks run here" in refused.stderr
+    assert one.at_work(lost)["stage"] == "interrupted"
 
 
 def test_two_may_cancel_at_once(terminal: MakeTerminal) -> None:
