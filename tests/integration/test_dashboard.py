@@ -137,6 +137,7 @@ def test_a_task_is_started_watched_stopped_and_its_diff_is_seen(
 
     expect(page.locator(".line .text").first).to_have_text("red <b>bold</b>")
     expect(page.locator(".timeline .badge").last).to_have_text("running")
+    expect(page.locator(".execution-head .badge")).to_have_text("running")
     assert pulsing(page) == ["running", "running"], "in the head, and the last of the timeline"
     expect(page.locator(".line b")).to_have_count(0)
     (server.directory / "gate").touch()
@@ -280,7 +281,7 @@ def test_all_of_it_can_be_done_with_the_keyboard(server: Server, open_page: Open
                 return
         raise AssertionError(f"{name} cannot be reached with Tab")
 
-    page.keyboard.press("Escape")
+    page.locator("#skip").focus()
     reach("New task")
     page.keyboard.press("Enter")
     expect(page.get_by_label("Title")).to_be_focused()
@@ -304,6 +305,52 @@ def test_all_of_it_can_be_done_with_the_keyboard(server: Server, open_page: Open
     reach("Stop it")
     page.keyboard.press("Enter")
     expect(page.locator(".execution-head .badge")).to_have_text("cancelled")
+
+
+def test_whoever_uses_the_keyboard_keeps_their_place_when_it_is_drawn_anew(server: Server, open_page: Open) -> None:
+    """Once the focus fell to the top of the page after signing in, starting, stopping and removing."""
+    server.play(EDITING)
+    with server.client() as api:
+        titles = {"One": "minor", "Two": "major", "Three": "major"}
+        ids = {
+            title: api.post("/api/tasks", json={"title": title, "complexity": complexity}).json()["id"]
+            for title, complexity in titles.items()
+        }
+    page = open_page("tasks")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_be_focused()
+
+    def press(name: str) -> None:
+        page.get_by_role("button", name=name, exact=True).focus()
+        page.keyboard.press("Enter")
+
+    def card(title: str) -> Any:
+        return page.locator(f".card[data-item='{ids[title]}']")
+
+    def confirm(name: str) -> None:
+        page.get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+
+    upper, lower = page.locator(".column").first.locator(".card .strong").all_inner_texts()[:2]
+    press(f"Remove: {upper}")
+    confirm("Remove it")
+    expect(card(upper)).to_have_count(0)
+    expect(card(lower)).to_be_focused()
+    expect(page.locator("#announcer")).to_have_text("The task is removed.")
+    press(f"Start: {lower}")
+    expect(page.locator("section", has=page.locator("#column-running")).locator(".card")).to_be_focused()
+    (last,) = set(titles) - {upper, lower}
+    press(f"Remove: {last}")
+    confirm("Remove it")
+    expect(card(last)).to_have_count(0)
+    expect(heading).to_be_focused()
+
+    page.get_by_role("link", name=lower).focus()
+    page.keyboard.press("Enter")
+    press("Stop")
+    confirm("Stop it")
+    expect(page.locator(".execution-head .badge")).to_have_text("cancelled")
+    expect(page.locator(".execution-head .facts")).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -114,7 +114,7 @@ const connected = (state) => {
 
 const begin = async () => {
   if (await isTokenMissing()) {
-    signIn(enter);
+    signIn(() => enter(false));
     return;
   }
   try {
@@ -125,10 +125,11 @@ const begin = async () => {
   enter();
 };
 
-const enter = () => {
+/** Show the page; whoever has just signed in has the focus on its heading. */
+const enter = (isFirst = true) => {
   document.getElementById("sign-out").hidden = !token();
   followNews();
-  show(true);
+  show(isFirst);
 };
 
 main.append(heading, trouble, body);
@@ -142,7 +143,7 @@ signals.addEventListener("connection", (event) => connected(event.detail));
 signals.addEventListener("signed-out", () => {
   stopNews();
   clearTimeout(timer);
-  signIn(enter);
+  signIn(() => enter(false));
 });
 keepTime();
 begin();

@@ -47,13 +47,47 @@ export const button = (text, onclick, { kind = "", sign = "", ...more } = {}) =>
 
 const folds = (place) => [...place.querySelectorAll("details > summary[data-key]")].map((one) => [one.dataset.key, one.parentElement]);
 
-/** Replace what an element holds; by their `data-key` the focus stays where it was, and what was open stays open. */
+const named = (name, value, place = document.getElementById("main")) => (value ? place.querySelector(`[data-${name}="${CSS.escape(value)}"]`) : null);
+
+/** Where an element is, in words that outlive it: its key, its card or row with those after and before it, its status line. */
+const spotOf = (element) => {
+  const item = element.closest("[data-item]");
+  const items = item ? [...item.parentElement.children] : [];
+  const at = items.indexOf(item);
+  return {
+    element,
+    key: element.dataset.key,
+    items: [...items.slice(at), ...items.slice(0, Math.max(at, 0)).reverse()].map((one) => one.dataset.item),
+    status: element.closest("[data-has-status]")?.dataset.hasStatus,
+  };
+};
+
+/** Give the focus back: to the same thing, to its card or row, to the one after it, to the status line, to the heading. */
+const focusAt = ({ element, key, items, status }, place) => {
+  if (document.querySelector("dialog[open]")) return;
+  const same = element.isConnected && element !== document.body ? element : named("key", key, place);
+  const near = same || items.map((item) => named("item", item)).find(Boolean) || named("status", status);
+  (near || document.querySelector("main h1"))?.focus({ preventScroll: same === near });
+};
+
+/** Change something on the page without losing the focus, which would send whoever uses the keyboard back to its top. */
+export const keepingFocus = (change, place) => {
+  const spot = spotOf(document.activeElement || document.body);
+  change();
+  if (!spot.element.isConnected) focusAt(spot, place);
+};
+
+/** What gives the focus back to where it is now, whatever is drawn anew until then. */
+export const focusLater = () => {
+  const spot = spotOf(document.activeElement || document.body);
+  return () => focusAt(spot);
+};
+
+/** Replace what an element holds; the focus stays where it was, or near it, and what was open stays open. */
 export const put = (place, ...children) => {
-  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : "";
   const wasOpen = new Map(folds(place).map(([key, one]) => [key, one.open]));
-  place.replaceChildren(...children.flat(Infinity).filter(Boolean));
+  keepingFocus(() => place.replaceChildren(...children.flat(Infinity).filter(Boolean)), place);
   for (const [key, one] of folds(place)) if (wasOpen.has(key)) one.open = wasOpen.get(key);
-  if (focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 };
 
 /** A text in which what stands between backticks is code. */

@@ -27,9 +27,9 @@ const head = (one, refresh) => {
     ? [one.session_id && act("Resume", () => restartExecution(one, true), "play"), act("Do it again", () => restartExecution(one, false), "again")]
     : [act("Stop", () => stopExecution(one).then(refresh), "stop", "danger")];
   return [
-    h("div", { class: "execution-head" },
+    h("div", { class: "execution-head", "data-has-status": one.id },
       h("div", {},
-        h("p", { class: "facts" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)), one.node && nodeLink(one.node))),
+        h("p", { class: "facts", "data-status": one.id, tabindex: "-1" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)), one.node && nodeLink(one.node))),
       h("div", { class: "row" }, actions)),
     one.error && h("div", { class: "notice bad" }, h("p", {}, prose(one.error))),
     one.summary && h("p", { class: "prose summary" }, one.summary),

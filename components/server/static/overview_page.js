@@ -1,7 +1,7 @@
 // What goes on now: who is at work, what waits, whether all is well.
 
 import { get } from "/static/api.js";
-import { button, empty, h, prose, wide } from "/static/dom.js";
+import { button, empty, h, keepingFocus, prose, wide } from "/static/dom.js";
 import { count, day, duration, last, many, money, percent, words } from "/static/format.js";
 import { costChart, outcomeChart } from "/static/history_charts.js";
 import { Log } from "/static/log_view.js";
@@ -33,7 +33,7 @@ class Card {
   constructor(one, hasTail) {
     this.log = hasTail ? new Log(one.id, TAIL) : null;
     this.head = h("div", { class: "card-head" });
-    this.element = h("li", { class: "card" }, this.head, this.log?.element);
+    this.element = h("li", { class: "card", "data-item": one.id, tabindex: "-1" }, this.head, this.log?.element);
   }
 
   /** Is the time over at which it was first said to end? What is said later is for those that took longer. */
@@ -114,7 +114,7 @@ export const overviewPage = (place) => {
     section(`The last ${DAYS} days`, h("a", { href: "#/costs" }, "More figures"), places.charts));
 
   const showCards = (work) => {
-    for (const [id, card] of cards) if (!work.some((one) => one.id === id)) { card.close(); card.element.remove(); cards.delete(id); }
+    for (const [id, card] of cards) if (!work.some((one) => one.id === id)) { card.close(); keepingFocus(() => card.element.remove()); cards.delete(id); }
     for (const one of work) {
       if (!cards.has(one.id)) cards.set(one.id, new Card(one, cards.size < MOST_TAILS && one.stage !== "elsewhere"));
       cards.get(one.id).update(one);

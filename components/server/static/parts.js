@@ -1,7 +1,7 @@
 // The pieces that several pages are made of.
 
 import { mayChange } from "/static/api.js";
-import { announce, button, h, prose, put } from "/static/dom.js";
+import { announce, button, focusLater, h, keepingFocus, prose, put } from "/static/dom.js";
 import { ago, duration, exact, since, tone, words } from "/static/format.js";
 
 /** A state: a mark in its colour, and the word. */
@@ -34,7 +34,7 @@ export const table = (caption, columns, rows) =>
   h("table", { class: "list" },
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, columns.map(([name, , kind]) => h("th", { scope: "col", class: kind }, name || h("span", { class: "unseen" }, "Actions"))))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(([name, cell, kind]) => h("td", { class: kind, "data-label": name }, cell(row)))))));
+    h("tbody", {}, rows.map((row) => h("tr", row.id && { "data-item": row.id, tabindex: "-1" }, columns.map(([name, cell, kind]) => h("td", { class: kind, "data-label": name }, cell(row)))))));
 
 /** Draw something anew only where what it shows has changed, so that focus and selection stay. */
 export const redraw = (place, data, draw) => {
@@ -47,11 +47,12 @@ export const redraw = (place, data, draw) => {
 /** Tell how something went: below the header for those who see, once for those who hear. */
 export const notice = (text, kind = "good") => {
   const place = document.getElementById("notices");
-  const one = h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", {}, prose(text)), button("Dismiss", () => one.remove(), { kind: "small quiet" }));
-  place.replaceChildren(one);
+  const gone = () => keepingFocus(() => one.remove());
+  const one = h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : null }, h("p", {}, prose(text)), button("Dismiss", gone, { kind: "small quiet" }));
+  put(place, one);
   if (kind !== "bad") {
     announce(text);
-    setTimeout(() => one.remove(), 8000);
+    setTimeout(gone, 8000);
   }
 };
 
@@ -76,10 +77,10 @@ export const act = (text, work, more = {}) =>
 /** A dialog over the page; it closes with Escape, gives the focus back, and leaves nothing behind. */
 export const dialog = (title, ...children) => {
   const one = h("dialog", { "aria-labelledby": "dialog-title" }, h("h2", { id: "dialog-title" }, title), children);
-  const before = document.activeElement;
+  const back = focusLater();
   one.addEventListener("close", () => {
     one.remove();
-    if (before?.isConnected) before.focus();
+    back();
   });
   document.body.append(one);
   one.showModal();

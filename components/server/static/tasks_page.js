@@ -23,7 +23,7 @@ const actions = (task, refresh) => {
 };
 
 const card = (task, refresh) =>
-  h("li", { class: "card" },
+  h("li", { class: "card", "data-item": task.id, tabindex: "-1" },
     h("div", { class: "card-title" }, task.execution_id ? executionLink(task.execution_id, task.title, { "data-key": task.id }) : h("span", { class: "strong" }, task.title)),
     h("p", { class: "facts" }, [task.project, words(task.role), task.level, task.complexity].filter(Boolean).map((text) => h("span", {}, text)), h("span", {}, task.status === "running" ? elapsed(task.started_at) : moment(task.ended_at || task.created_at))),
     task.error && h("p", { class: "problem clamp" }, task.error),

@@ -33,7 +33,7 @@ export const question = (one, node, answered) => {
   const id = `comment-${node.id}`;
   const comment = h("textarea", { id, rows: 2, "aria-describedby": `${id}-help`, placeholder: "Leave out division" });
   const answer = (word) => () => decide(one, node.name, word, comment.value.trim()).then(answered);
-  return h("li", { class: "card question" },
+  return h("li", { class: "card question", "data-item": node.id, tabindex: "-1" },
     h("p", { class: "card-title" }, `${node.name}: ${node.title}`),
     node.task && node.task !== node.title && h("p", { class: "prose" }, node.task),
     h("div", { class: "field" }, h("label", { for: id }, "Comment (optional)"), comment, h("p", { class: "help", id: `${id}-help` }, "It is told to the agents that come after it.")),

@@ -1,7 +1,7 @@
 // One workflow: its graph as it goes on, what waits for a person, its nodes.
 
 import { get, mayChange, signals } from "/static/api.js";
-import { h } from "/static/dom.js";
+import { h, keepingFocus } from "/static/dom.js";
 import { duration, money, since } from "/static/format.js";
 import { Graph } from "/static/graph_view.js";
 import { act, badge, elapsed, moment, redraw, section } from "/static/parts.js";
@@ -95,7 +95,7 @@ export const workflowPage = (place, given, id, title) => {
       asked.dataset.id = node.id;
       questions.append(asked);
     }
-    for (const one of known.values()) one.remove();
+    for (const one of known.values()) keepingFocus(() => one.remove());
     asking.hidden = !waiting.length;
   };
 
