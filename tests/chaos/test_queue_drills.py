@@ -102,7 +102,7 @@ def test_three_hosts_lose_nothing_when_one_dies_one_is_cut_off_and_the_database_
             for host in (first, second, third):
                 fleet.url = local.replace("127.0.0.1", host.gateway)
                 fleet.env[RECORD] = fleet.url
-                workers.append(fleet.start(host.name, machine=host.name, prefix=host.prefix, worker_ttl=4.0))
+                workers.append(fleet.start(host.name, machine=host.name, prefix=host.prefix, worker_ttl=8.0))
             fleet.url = local
             until(lambda: len(fleet.ended()) >= 20, "twenty ends", 40)
 
