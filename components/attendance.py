@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from components import (
     cancelling,
@@ -15,6 +16,7 @@ from components import (
     durable,
     judgement,
     limit_words,
+    outside,
     process,
     reason_words,
     receipt,
@@ -100,9 +102,18 @@ def judge(run: RunDirectory, held: Held, tools: Tools) -> Verdict:
         "exit": asdict(record) if record else None,
         "result": asdict(result) if result else None,
         "usage": asdict(used),
+        "written_outside": _outside(run, held, listener, tools),
     }
     durable.write(run.path / RECEIPT, json.dumps(found, indent=2, ensure_ascii=False).encode(errors="replace"))
     return verdict
+
+
+def _outside(run: RunDirectory, held: Held, listener: Listener, tools: Tools) -> list[str]:
+    """Return the files that the agent wrote outside of where it is to work, as they may be shown."""
+    if held.workspace is None:
+        return []
+    places: list[str | Path] = [*tools.config.extra_directories, run.path]
+    return [tools.redact(plain(one)) for one in outside.of(listener.progress().written, held.workspace.path, places)]
 
 
 def _hear_all(run: RunDirectory, tools: Tools) -> Listener:

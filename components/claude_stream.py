@@ -10,6 +10,7 @@ from components import claude_messages, claude_prices, claude_results
 from components.claude_messages import Message, mapping, mappings, name, text
 from components.claude_prices import tokens_of, weight
 from components.claude_results import Results
+from components.claude_writes import PATHS, ClaudeWrites
 from components.model import AgentResult, ExitRecord, Progress
 
 SYNTHETIC = "<synthetic>"
@@ -49,6 +50,7 @@ class ClaudeListener:
         self._estimated_usd = 0.0
         self._wait_until = 0.0
         self._unanswered, self._retries = "", 0
+        self._writes = ClaudeWrites()
         self._readers: Mapping[bytes, Callable[[bytes, bytes, Message], None]] = {
             b"assistant": self._hear_answer,
             b"user": self._hear_tool_results,
@@ -105,6 +107,7 @@ class ClaudeListener:
             has_result=self._results.last is not None and not self._has_begun,
             unanswered=self._unanswered,
             retries=self._retries,
+            written=self._writes.files,
         )
 
     def result(self, exit_record: ExitRecord | None) -> AgentResult | None:
@@ -144,7 +147,7 @@ class ClaudeListener:
         for block in mappings(body.get("content")):
             kind = block.get("type")
             if kind == "tool_use":
-                self._open_call(name(block.get("id")), name(block.get("name")), parent)
+                self._open_call(name(block.get("id")), name(block.get("name")), parent, block)
             elif kind == "text" and not parent:
                 self._last_text = block.get("text")
         if len(line) > ENVELOPE_BYTES:
@@ -164,14 +167,18 @@ class ClaudeListener:
         if usage and type(usage) is dict:
             self._estimated_usd += self._price * weight(*tokens_of(usage))
 
-    def _open_call(self, call: str, tool: str, parent: str) -> None:
+    def _open_call(self, call: str, tool: str, parent: str, block: Message) -> None:
         self._tool_calls += 1
+        if tool in PATHS:
+            self._writes.call(call, tool, block.get("input"))
         self._open[call] = (tool, parent)
         if len(self._open) > OPEN_TOOLS:
             del self._open[next(iter(self._open))]
 
     def _hear_tool_results(self, line: bytes, subtype: bytes, message: Message) -> None:
-        del subtype, message
+        del subtype
+        if self._writes.is_waiting:
+            self._writes.finish(message or claude_messages.parse(line))
         if self._open:
             for call in claude_messages.finished_tools(line):
                 self._open.pop(call, None)
@@ -197,6 +204,7 @@ class ClaudeListener:
             message = message or claude_messages.parse(line)
             self._session_id = name(message.get("session_id")) or self._session_id
             self._model = name(message.get("model")) or self._model
+            self._writes.begin(text(message.get("cwd")))
         elif subtype == b"permission_denied":
             self._results.deny(name((message or claude_messages.parse(line)).get("tool_name")))
         elif subtype == b"task_updated":

@@ -177,9 +177,15 @@ def _reopened(held: Held, tools: Tools) -> Workspace:
     return workspace
 
 
-def _warnings(held: Held, run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
-    if denied := receipt.denied_tools(receipt.read(run)):
+def _told_by_the_agent(data: receipt.Parts) -> Iterator[str]:
+    if denied := receipt.denied_tools(data):
         yield f"tools were denied to the agent: {listed(denied, 10)}"
+    if written := receipt.written_outside(data):
+        yield f"the agent wrote outside of its workspace: {listed(written, 20)}; look at them"
+
+
+def _warnings(held: Held, run: RunDirectory, workspace: Workspace, tools: Tools) -> Iterator[str]:
+    yield from _told_by_the_agent(receipt.read(run))
     before = starting_point.read(run.path)
     if before is None:
         yield UNKNOWN_START

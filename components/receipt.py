@@ -147,3 +147,8 @@ def count(number: int, what: str) -> str:
 def denied_tools(data: Parts) -> Sequence[str]:
     """Return the tools that the agent was not allowed to use."""
     return list(dict.fromkeys((data.get("result") or {}).get("denied_tools") or ()))
+
+
+def written_outside(data: Parts) -> Sequence[str]:
+    """Return the files that the agent wrote outside of its workspace."""
+    return list(data.get("written_outside") or ())

@@ -506,6 +506,10 @@ IN_PLACE_QA = {
         "what was not committed in the main checkout before is gone: hers.txt, notes.txt; bring it back with",
     ),
     "no branch is left checked out": ("cli.git('checkout', '-q', '--detach')", "is on no branch now"),
+    "a file elsewhere is written": (
+        "cli.used(cli.use('Write', file_path='/elsewhere/a.txt'))",
+        "wrote outside of its workspace: /elsewhere/a.txt; look at them",
+    ),
     "tools are denied": (f"cli.end('QA: PASSED', permission_denials=[{DENIED}])\nreturn", "denied to the agent: Write"),
 }
 
@@ -555,7 +559,6 @@ QA = {
     "passed, on the last line": ("I ran the suite.\nQA: PASSED", "succeeded"),
     "passed, in lower case": ("I ran the suite.\n\nqa: passed", "succeeded"),
     "passed, in bold": ("I ran the suite.\n\n**QA: PASSED**", "succeeded"),
-    "passed, in a code fence": ("I ran the suite.\n```\nQA: PASSED\n```\n", "no_verdict"),
     "passed, with a full stop": ("QA: PASSED.\n", "succeeded"),
     "both, one after the other": ("QA: REJECTED - flaky\n\nAgain, all green.\nQA: PASSED", "no_verdict"),
     "rejected, with a reason": (f"QA: REJECTED - {WHY}", "rejected"),
@@ -574,6 +577,7 @@ QA = {
     "quoted at the beginning of a sentence": ("QA: PASSED is what I cannot say: nothing ran.", "no_verdict"),
     "announced": ("As the last line I shall write:\nQA: PASSED\nbut first I wait for the tests.", "no_verdict"),
     "a question": ("QA: PASSED?", "no_verdict"),
+    "passed, in a code fence": ("I ran the suite.\n```\nQA: PASSED\n```\n", "no_verdict"),
 }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from components import claude_prices, judgement
+from components import claude_prices, judgement, outside
 from components.claude_stream import ClaudeListener
 from components.limit_words import ends_at
 from components.model import AgentResult, ExitRecord, Usage
@@ -369,3 +370,53 @@ def test_lines_that_cannot_matter_are_passed_over_and_no_other() -> None:
     assert heard == matter
     assert listener.result(None) == hear(*matter, *noise).result(None)
     assert result(*matter).text == "API Error: 429 (retry after 17 s)"
+
+
+def writes(tool_id: str, tool: str, **given: object) -> bytes:
+    return answer(1, {"type": "tool_use", "id": tool_id, "name": tool, "input": given})
+
+
+def refused(tool_id: str) -> bytes:
+    return answered(tool_id).replace(b'"type":"tool_result"', b'"type":"tool_result","is_error":true')
+
+
+@pytest.mark.parametrize(
+    ("lines", "written"),
+    [
+        ([writes("a", "Write", file_path="/elsewhere/a.py"), answered("a")], ("/elsewhere/a.py",)),
+        ([writes("a", "NotebookEdit", notebook_path="/elsewhere/a.ipynb"), answered("a")], ("/elsewhere/a.ipynb",)),
+        ([writes("a", "Edit", file_path="/work/../etc/a"), answered("a")], ("/etc/a",)),
+        ([writes("a", "Edit", file_path="../a"), answered("a")], ("/a",)),
+        ([writes("a", "Edit", file_path="/workshop/a"), answered("a")], ("/workshop/a",)),
+        ([writes("a", "Write", file_path="/work/a"), answered("a")], ()),
+        ([writes("a", "Write", file_path="a"), answered("a")], ()),
+        ([writes("a", "Read", file_path="/elsewhere/a"), answered("a")], ()),
+        ([writes("a", "Write", file_path="/elsewhere/a"), refused("a")], ()),
+        ([writes("a", "Write", file_path="/elsewhere/a"), answered("b")], ()),
+        ([writes("a", "Write", file_path=["/elsewhere/a"]), answered("a")], ()),
+    ],
+)
+def test_what_is_written_outside_of_its_directory_is_known(lines: list[bytes], written: tuple[str, ...]) -> None:
+    """A file beside the worktree was never mentioned."""
+    assert hear(init(cwd="/work"), *lines).progress().written == written
+
+
+def test_no_more_files_are_remembered_than_may_be_told() -> None:
+    listener = hear(init(cwd="/work"))
+    for number in range(1000):
+        listener.hear(writes(f"t{number}", "Write", file_path=f"/elsewhere/{number}"))
+        listener.hear(answered(f"t{number}"))
+
+    assert len(listener.progress().written) == 100
+
+
+def test_the_directories_of_the_agent_are_not_outside_whatever_they_are_called(tmp_path: Path) -> None:
+    work, more = tmp_path / "work", tmp_path / "more"
+    work.mkdir()
+    more.mkdir()
+    (tmp_path / "link").symlink_to(work)
+    written = [f"{tmp_path}/{path}" for path in ("work/a", "link/b", "more/c", "d", "workshop/e")]
+
+    assert outside.of(written, tmp_path / "link", ["../more"]) == written[3:]
+    assert outside.of(written, work, [str(more), tmp_path]) == []
+    assert len(outside.of([f"/elsewhere/{number}" for number in range(50)], work)) == 20
