@@ -35,7 +35,10 @@ def facts_of(config: Config, typed: TypedTask, verdict: Verdict, last: Held | No
         "result": found[-1].text[:RESULT_LETTERS] if found else "",
         "model": found[-1].verdict.model if found else "",
     }
-    return facts | place_of(held) | {"commits": _commits(typed, held)}
+    commits = _commits(typed, held)
+    if not commits and verdict.reason is not Reason.SUCCEEDED:
+        commits = " ".join(typed.left)  # also after an attempt that came to nothing the next one goes on from there
+    return facts | place_of(held) | {"commits": commits}
 
 
 def place_of(held: Held | None) -> dict[str, Any]:

@@ -26,6 +26,8 @@ _MOVES = f"SELECT {', '.join(agent_rows.MOVE_NAMES)} FROM agent_moves"  # noqa: 
 One = TypeVar("One", Agent, Workflow)
 Edge = tuple[str, str]
 """The id of a parent, and of what depends on it."""
+MOST_ATTEMPTS = 100
+"""Among so many attempts is looked for where the first one began."""
 
 
 class AgentStore:
@@ -170,6 +172,16 @@ class AgentStore:
         """Return the agents that one depends on, in the order in which they were named."""
         tail = "JOIN agent_edges e ON e.parent_id = a.id WHERE e.child_id = :id ORDER BY e.place"
         return self._agents(tail, {"id": agent_id})
+
+    def given_to(self, one: Agent) -> str:
+        """Return the commit that the first attempt at an agent's work began at, "" where the history does not tell."""
+        earlier = {f"e{number}": execution_of(one.id, number) for number in range(1, min(one.attempt, MOST_ATTEMPTS))}
+        if not earlier:
+            return ""
+        ids = ", ".join(f":{name}" for name in earlier)
+        text = f"SELECT id, base_commit FROM executions WHERE id IN ({ids}) AND base_commit <> ''"  # noqa: S608
+        found = {str(row[0]): str(row[1]) for row in self._store.rows((text, earlier))}
+        return next((found[execution] for execution in earlier.values() if execution in found), "")
 
     def moves_after(self, after: int = 0, workflow_id: str = "", limit: int = 500) -> list[AgentMove]:
         """Return the moves of agents that came after one, in their order: the event bus of workflows."""

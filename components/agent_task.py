@@ -50,8 +50,10 @@ def _typed(config: Config, agents: AgentStore, one: Agent) -> TypedTask:
         clone_of=place.clone_of,
         branch=place.branch,
         kind=place.kind,
-        starts=tuple(_starts(one, parents)) or ((f"{place.branch}@{place.branch}",) if place.branch else ()),
+        starts=tuple(_starts(parents)) or ((f"{place.branch}@{place.branch}",) if place.branch else ()),
         parents=tuple(_outputs(parents)),
+        left=tuple(_left(one)),
+        given=agents.given_to(one),
     )
 
 
@@ -76,11 +78,17 @@ def _parents(agents: AgentStore, one: Agent) -> Iterator[Agent]:
             rest += agents.parents_of(parent.id)
 
 
-def _starts(one: Agent, parents: list[Agent]) -> list[str]:
-    """Return the commits that an agent begins at: what its own earlier attempts left, and what its parents did."""
+def _starts(parents: list[Agent]) -> list[str]:
+    """Return the commits that an agent builds upon: what those before it left."""
     done = (parent for parent in parents if parent.status is AgentStatus.COMPLETED)
-    words = [*one.commits.split(), *(word for parent in done for word in parent.commits.split())]
-    return list(dict.fromkeys(words))
+    return list(dict.fromkeys(word for parent in done for word in parent.commits.split()))
+
+
+def _left(one: Agent) -> list[str]:
+    """Return what its own earlier attempts left; of one that died unheard, what stands on its branch."""
+    if one.attempt <= 1:
+        return []
+    return one.commits.split() or ([f"{one.branch}@{one.branch}"] if one.branch else [])
 
 
 def _outputs(parents: list[Agent]) -> Iterator[tuple[str, str]]:

@@ -150,7 +150,12 @@ def _last_words(run: RunDirectory, tools: Tools) -> str:
 
 def _handed_over(held: Held, workspace: Workspace) -> tuple[str, str] | None:
     """Return from where to where others have worked on this task before, where this workspace began at their work."""
-    if not workspace.is_worktree or handoff.find(workspace.repository, held.task) != workspace.base_commit:
+    if not workspace.is_worktree:
+        return None
+    begun, given = handoff.find(workspace.repository, held.task), handoff.given(workspace.repository, held.task)
+    if given:
+        return given, begun
+    if begun != workspace.base_commit:
         return None
     since = git_history.started_from(workspace.repository, workspace.base_commit)
     return (since, workspace.base_commit) if since != workspace.base_commit else None

@@ -2,7 +2,8 @@
 
 A developer's major task goes to QA, and may come back, as a new claim each time; each claim has a branch of its own.
 `refs/agent-runner/<task>/work-<digest>` names the commit that the last of them left, `left-<digest>` the snapshot of
-what it had not committed. The digest is of the time the task was made, as servers give the same id again.
+what it had not committed. The digest is of the time the task was made, as servers give the same id again. Of an agent
+that goes on with its own earlier attempts `given-<digest>` names what the first of them began at.
 """
 
 from __future__ import annotations
@@ -38,6 +39,18 @@ def record(task: Task, workspace: Workspace) -> None:
 def find(repository: Path, task: Task) -> str:
     """Return the commit at which the work stands, or "" when nobody has left any."""
     return _resolved(repository, ref_of(task))
+
+
+def begin(repository: Path, task: Task, commit: str, *, given: str = "") -> None:
+    """Name the commit that a task begins at, and `given`, where its work is measured from another. Raises GitFailed."""
+    if given:
+        _update(repository, _given_to(task), "update-ref", _given_to(task), given)
+    _update(repository, ref_of(task), "update-ref", ref_of(task), commit)
+
+
+def given(repository: Path, task: Task) -> str:
+    """Return the commit that a task's work is measured from, where it begins at what it has done itself; else ""."""
+    return _resolved(repository, _given_to(task))
 
 
 def begun_at(task: Task, workspace: Workspace) -> str:
@@ -97,6 +110,10 @@ def ref_of(task: Task) -> str:
 
 def _beginning_of(task: Task) -> str:
     return ref_of(task).replace("/work-", "/begun-")
+
+
+def _given_to(task: Task) -> str:
+    return ref_of(task).replace("/work-", "/given-")
 
 
 def _left_of(task: Task) -> str:

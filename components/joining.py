@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from components.model import Task
 from components.reason_words import detail
 from components.states import Reason
 
+logger = logging.getLogger(__name__)
+
 IDENTITY = {
     f"GIT_{who}_{what}": word
     for who in ("AUTHOR", "COMMITTER")
@@ -20,8 +23,14 @@ IDENTITY = {
 SHOWN_FILES = 10
 
 
-def begin_at(config: Config, repository: Path, task: Task, starts: Sequence[str]) -> str:
+def begin_at(
+    config: Config, repository: Path, task: Task, starts: Sequence[str], *, given: str = "", left: Sequence[str] = ()
+) -> str:
     """Have a task begin at commits of others, merged; each is `COMMIT@BRANCH`, or a branch twice. Returns the commit.
+
+    `left` is what earlier attempts at the same work have left, and `given` the commit that the first of them began at:
+    it goes on from there, and is measured from what it was given. What of `left` is nowhere is done without. Returns ""
+    where there is nothing to begin at.
 
     What is not here is fetched by its branch from `push_remote`. Nothing is checked out: the merge is made of git's
     objects alone. Doing it again changes nothing. Raises MergeConflict with the files, and GitFailed.
@@ -30,12 +39,44 @@ def begin_at(config: Config, repository: Path, task: Task, starts: Sequence[str]
     if known:
         return known
     pairs = [start.partition("@")[::2] for start in starts]
-    joined, *others = [_found(config, repository, commit, branch) for commit, branch in pairs]
-    for other in others:
-        joined = _merged(repository, joined, other, task)
-    with git_command.locked(git.git_directory(repository)) as lock:
-        git_command.run(repository, "update-ref", handoff.ref_of(task), joined, lock=lock)
+    base = _all_merged(repository, [_found(config, repository, commit, branch) for commit, branch in pairs], task)
+    work = _left(config, repository, left, task)
+    first = _given(repository, given, base, work, task) if work else base
+    joined = _all_merged(repository, [one for one in (first, work) if one], task)
+    if joined != first:
+        handoff.begin(repository, task, joined, given=first)
+    elif base:
+        handoff.begin(repository, task, joined := base)
+    else:
+        return ""
     return joined
+
+
+def _all_merged(repository: Path, commits: Sequence[str], task: Task) -> str:
+    """Return the merge of commits, "" of none."""
+    joined = ""
+    for commit in commits:
+        joined = _merged(repository, joined, commit, task) if joined else commit
+    return joined
+
+
+def _left(config: Config, repository: Path, left: Sequence[str], task: Task) -> str:
+    """Return what earlier attempts have left, as far as it is to be had, "" where nothing is."""
+    commits = []
+    for commit, branch in (one.partition("@")[::2] for one in left):
+        try:
+            commits.append(_found(config, repository, commit, branch))
+        except GitFailed as error:
+            logger.warning("%s begins without what an earlier attempt left: %s", task.id, error)
+    return _all_merged(repository, commits, task)
+
+
+def _given(repository: Path, given: str, base: str, work: str, task: Task) -> str:
+    """Return what the first attempt was given, with what others have done since; where it is not known, the trunk's."""
+    known = _here(repository, given) if given else ""
+    if known and git_history.is_ancestor(repository, known, work):
+        return _all_merged(repository, [one for one in (known, base) if one], task)
+    return base or git_history.started_from(repository, work)
 
 
 def _found(config: Config, repository: Path, commit: str, branch: str) -> str:

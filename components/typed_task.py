@@ -39,6 +39,7 @@ class TypedTask:
     workspace. `clone_of` is the address of a repository elsewhere, of which `repository` is or will be a clone, with
     the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says. It builds
     upon `starts`, commits as `COMMIT@BRANCH` that are merged for it, and `parents`: (name, output) of who made them.
+    `left` are commits of earlier attempts at the same work, the first of which began at the commit `given`.
     `board_task` is the id of the task of the board that it is a run of, "" for none.
     """
 
@@ -56,6 +57,8 @@ class TypedTask:
     starts: tuple[str, ...] = ()
     parents: tuple[tuple[str, str], ...] = ()
     board_task: str = ""
+    left: tuple[str, ...] = ()
+    given: str = ""
 
     @property
     def agent_id(self) -> str:
@@ -87,8 +90,11 @@ def load(home: Path, claim: str) -> TypedTask:
             restarted_from=data["restarted_from"],
             resumes=data["resumes"],
             door=Door(data.get("door", Door.TASK)),
-            **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind", "board_task")},
+            **{name: str(data.get(name, "")) for name in ("clone_of", "branch", "kind")},
+            board_task=str(data.get("board_task", "")),
             starts=tuple(map(str, data.get("starts", ()))),
+            left=tuple(map(str, data.get("left", ()))),
+            given=str(data.get("given", "")),
             parents=tuple((str(name), str(output)) for name, output in data.get("parents", ())),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -63,8 +63,8 @@ def prepare(config: Config, typed: TypedTask) -> None:
     if typed.clone_of:
         wanted = Wanted(typed.clone_of, _kind(typed.kind), typed.claim, typed.branch)
         clones.provide(config, wanted, typed.repository)
-    if typed.starts and typed.task.complexity is Complexity.MAJOR:
-        joining.begin_at(config, typed.repository, typed.task, typed.starts)
+    if (typed.starts or typed.left) and typed.task.complexity is Complexity.MAJOR:
+        joining.begin_at(config, typed.repository, typed.task, typed.starts, given=typed.given, left=typed.left)
 
 
 def _cloned(config: Config, url: str, name: str, wanted: Wanted) -> Workplace:

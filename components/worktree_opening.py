@@ -95,7 +95,8 @@ class Opening:
         for worktree in islice((entry for entry in map(self._worktree, names) if entry.is_free()), TRIES):
             try:
                 start = self._start(last)
-                return self._added(worktree, self._marker(self._free_branch(), start), start)
+                base = handoff.given(self.repository, self.task) or start
+                return self._added(worktree, self._marker(self._free_branch(), base), start)
             except (GitFailed, OSError) as error:
                 failure = str(error)
                 logger.warning("worktree %s could not be made: %s", worktree.path, failure)

@@ -20,7 +20,9 @@ from components.config import load
 from components.demo.script import parse_scripts
 from components.demo.scripted_model import ScriptedModel
 from components.errors import GitFailed, MergeConflict
+from components.git_worktree import GitWorktree
 from components.model import Task
+from components.states import Complexity
 from components.store import Store
 from tests.runner import git, make_repository
 from tests.scripted_model import claude_env
@@ -42,12 +44,16 @@ if "slowly" in words:
         time.sleep(0.02)
 if "fail" in words and not os.path.exists(f"{here}/mended"):
     sys.exit(1)
-if "write" in words:
-    name = words[words.index("write") + 1]
+name = words[words.index("write") + 1] if "write" in words else ""
+if "stumble" in words and os.path.exists(name):
+    print("It is there already")
+elif name:
     open(name, "w").write(" ".join(words) + "\\n")
     subprocess.run(["git", "add", "-A"], check=True)
     subprocess.run(["git", "commit", "-qm", f"Write {name}"], check=True)
     print(f"I wrote {name} beside", *sorted(set(os.listdir(".")) - {".git", "README", name}))
+    if "stumble" in words:
+        sys.exit(1)
 if "list" in words:
     print('["x.txt", "y.txt"]')
 note("end")
@@ -55,7 +61,10 @@ note("end")
 
 
 class Desk(Terminal):
-    """A person's shell, with agents that do what their task says: `write NAME`, `slowly`, `fail`, `list`."""
+    """A person's shell, with agents that do what their task says: `write NAME`, `slowly`, `fail`, `list`.
+
+    One that is to `stumble` fails once it has committed, and does nothing where it finds its file.
+    """
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -252,6 +261,35 @@ def test_what_failed_is_done_again_and_the_rest_follows(desk: Desk) -> None:
     assert [one["attempt"] for one in agents.values()] == [1, 2]
 
 
+def test_what_a_failed_attempt_committed_is_the_nodes_work_and_reaches_its_children(desk: Desk) -> None:
+    """Regression: it counted as given to the next attempt, so children began without it, and nothing said so."""
+    desk.env |= {"HEADLESS_PM_MAX_ATTEMPTS": "1", "HEADLESS_PM_EVIDENCE": "commit"}
+    far = desk.directory / "far.git"
+    git(desk.repository, "clone", "-q", "--bare", ".", str(far))
+    git(desk.repository, "remote", "add", "origin", str(far))
+    nodes = """
+        - {id: a, task: stumble write a.txt, role: backend_dev}
+        - {id: each, task: "stumble write {item}", over: [x.txt, y.txt]}
+        - {id: b, task: write b.txt, needs: [a, each]}
+    """
+    word = desk.run("workflow", "run", desk.file(nodes)).stdout.split()[1]
+    failed = desk.agents(word)
+    assert {failed[name]["status"] for name in ("a", "each[0]", "each[1]")} == {"failed"}
+
+    again = desk.run("workflow", "retry", word, "--failed")
+
+    agents = desk.agents(word)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert agents["b"]["result"] == "I wrote b.txt beside a.txt x.txt y.txt"
+    commit, _, branch = agents["a"]["commits"].partition("@")
+    assert (commit, agents["a"]["branch"]) == (failed["a"]["commits"].partition("@")[0], branch)
+    assert git(desk.repository, "rev-parse", branch) == git(far, "rev-parse", branch) == commit
+    typed = json.loads((desk.home / "tasks" / agents["a"]["execution_id"] / "task.json").read_text())
+    assert typed["given"] == git(desk.repository, "rev-parse", "main")
+    told = next(one for one in (desk.directory / "prompts").read_text().split("\f")[3:] if "Write a.txt" in one)
+    assert "this branch begins with their commits" in told
+
+
 def test_a_person_approves_and_a_map_fans_out(desk: Desk) -> None:
     ran = desk.run(
         "workflow",
@@ -355,6 +393,40 @@ def test_joining_begins_at_a_branch_that_only_the_remote_has_and_tells_of_one_th
         joining.begin_at(config, near, Task("a", "x"), ["nowhere@nowhere"])
     if has_remote:
         assert joining.begin_at(config, near, Task("b", "x"), ["late@late"]) == git(far, "rev-parse", "HEAD")
+
+
+def test_an_attempt_begins_at_what_earlier_ones_left_and_is_measured_from_what_the_first_was_given(
+    tmp_path: Path,
+) -> None:
+    repository = make_repository(tmp_path / "repository")
+    config = load({"home": str(tmp_path / "home"), "repository": str(repository)}, {}).config
+    given = git(repository, "rev-parse", "HEAD")
+    git(repository, "checkout", "-qb", "agent/a")
+    git(repository, "commit", "-qm", "Mine", "--allow-empty")
+    left = git(repository, "rev-parse", "HEAD")
+    git(repository, "checkout", "-q", "main")
+    git(repository, "commit", "-qm", "Meanwhile", "--allow-empty")
+    begun: dict[str, tuple[str, str]] = {}
+
+    for name, starts, known, words in (
+        ("root", [], given, [f"{left}@agent/a"]),
+        ("killed", [], given, ["agent/a@agent/a"]),
+        ("child", [f"{given}@main"], "", [f"{left}@agent/a"]),
+        ("unknown", [], "", [f"{left}@agent/a"]),
+        ("elsewhere", [f"{given}@main"], "0" * 40, ["agent/gone@agent/gone", f"{'0' * 40}@agent/gone"]),
+        ("nothing", [], "", ["agent/gone@agent/gone"]),
+    ):
+        task = Task(name, "x", created_at="now", complexity=Complexity.MAJOR)
+        start = joining.begin_at(config, repository, task, starts, given=known, left=words)
+        opened = GitWorktree(repository).open(task, "0" * 32, 1)
+        begun[name] = (start, opened.base_commit)
+        assert git(opened.path, "rev-parse", "HEAD") == (start or git(repository, "rev-parse", "HEAD"))
+
+    assert begun == {
+        **dict.fromkeys(("root", "killed", "child", "unknown"), (left, given)),
+        "elsewhere": (given, given),
+        "nothing": ("", git(repository, "rev-parse", "HEAD")),
+    }
 
 
 def test_joining_names_the_files_that_conflict(tmp_path: Path) -> None:
