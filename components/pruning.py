@@ -109,7 +109,8 @@ def _protected(home: Path, asked: list[Remains], old_first: list[Remains], reade
     kept = {claim[:SHORT] for claim in in_hand(home)}
     if not asked:
         return kept
-    over = {f"{home}/runs/{name}" for name in bygone.names(home, "runs")}
+    kinds = ("runs", typed_task.DIRECTORY)  # a task is deleted under its runner's lock, so what is known is enough
+    over = {f"{home}/{kind}/{name}" for kind in kinds for name in bygone.names(home, kind)}
     kept |= {one.short_id for one in asked if any(path not in over and _is_alive(path) for path in one.paths)}
     failures = _failures(reader) if reader is not None and reader.newest_ids(1) else _failures_by_files(home, old_first)
     return kept | set(failures)

@@ -97,6 +97,18 @@ class Commands(click.Group):
             gc.enable()
         return _with_codes(command) if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; a word that is nearly the name of one is answered with that. Raises UsageError."""
+        word = args[0]
+        if not (word.startswith("-") or word in COMMANDS or word in HIDDEN or ctx.resilient_parsing):
+            from difflib import get_close_matches
+
+            near = get_close_matches(word, COMMANDS, 1)
+            ctx.fail(f"No such command {word[:40]!r}.{f' Did you mean `{near[0]}`?' if near else ''}")
+        return super().resolve_command(ctx, args)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0].startswith("-") and args[0] not in ("--help", "-h", "--version"):
             args = ["run", *args]

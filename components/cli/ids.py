@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -49,6 +50,11 @@ def complete_project(context: click.Context, parameter: click.Parameter, beginni
         known = {}
     names = [CompletionItem(name, help=str(known[name])) for name in known if name.startswith(beginning)]
     return names or [CompletionItem(beginning, type="dir")]
+
+
+def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return the completion of an option that takes one of these words, but is not checked by click."""
+    return lambda _context, _parameter, beginning: [str(word) for word in words if word.startswith(beginning)]
 
 
 def at_hand(config: Config, word: str) -> ExecutionFiles:

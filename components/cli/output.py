@@ -70,6 +70,12 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield GAP.join([*padded, _cut(row[-1], room)]).rstrip()
 
 
+def told_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a table, its heading first, without columns that no row tells anything in: the last one needs room."""
+    told = [column for column in range(len(rows[0])) if any(row[column] != "-" for row in rows[1:])]
+    return [[row[column] for column in told] for row in rows]
+
+
 def folded(text: str, first: str = "", rest: str = "") -> list[str]:
     """Return a text as lines that fit a terminal, or as one line in a pipe."""
     text = one_line(text, 20 * TEXT_LIMIT)

@@ -15,7 +15,7 @@ from components import at_work, overview, projects, remark
 from components.at_work import AtWork
 from components.cli import ids, opened
 from components.cli.ending import ending
-from components.cli.output import Line, age, folded, short, show, show_all, span, table, usd
+from components.cli.output import Line, age, folded, short, show, show_all, span, table, told_columns, usd
 from components.cli.status_json import Picture, advice, as_told
 from components.config import Config, load
 from components.execution import Execution, Selection
@@ -104,7 +104,7 @@ def _lines(now: Picture, config: Config) -> Iterator[Line]:
 
 
 def _work(work: list[AtWork], config: Config) -> Iterator[Line]:
-    heading, *lines = table([HEADINGS, *(_row(one, config) for one in work)])
+    heading, *lines = table(told_columns([HEADINGS, *(_row(one, config) for one in work)]))
     yield Line(heading, bold=True)
     for one, line in zip(work, lines, strict=True):
         yield Line(line)
@@ -200,10 +200,11 @@ def _letters(seen: Overview) -> Iterator[Line]:
 
 def _files(seen: Overview) -> Iterator[Line]:
     if seen.set_aside:
-        yield from _heading("SET ASIDE")
-    for path in seen.set_aside:
-        for line in folded(f"{path}: a journal that could not be used; look at it, then remove it", "", INDENT):
-            yield Line(line)
+        count = len(seen.set_aside)
+        yield Line()
+        yield Line(
+            f"Set aside: {count} damaged journal{'s' * (count > 1)}; `doctor` names {'them' if count > 1 else 'it'}."
+        )
     if seen.unreadable:
         yield from _heading("CANNOT BE READ")
     for one in seen.unreadable:

@@ -53,8 +53,22 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 @click.option("--background", "-b", is_flag=True, help="Start it and return at once.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
 @click.option("--title", metavar="TEXT", help="What it is called.  [default: the description's first line]")
-@click.option("--role", metavar="ROLE", default=Role.BACKEND_DEV.value, help=f"{', '.join(Role)}.", show_default=True)
-@click.option("--seniority", "--level", "level", metavar="LEVEL", help=f"{', '.join(Level)}: chooses the model.")
+@click.option(
+    "--role",
+    metavar="ROLE",
+    default=Role.BACKEND_DEV.value,
+    help=f"{', '.join(Role)}.",
+    show_default=True,
+    shell_complete=ids.one_of(Role),
+)
+@click.option(
+    "--seniority",
+    "--level",
+    "level",
+    metavar="LEVEL",
+    help=f"{', '.join(Level)}: chooses the model.",
+    shell_complete=ids.one_of(Level),
+)
 @click.option("--major/--minor", "is_major", default=True, help="In a worktree of its own, or in the main checkout.")
 @click.option("--workspace", "kind", metavar="KIND", help="worktree, clone (of its own) or in_place, instead.")
 @click.option("--branch", metavar="NAME", help="The branch that the work begins at.")

@@ -469,7 +469,13 @@ def test_what_is_not_there_is_told_as_that(terminal: Terminal, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("typed", "offered"), [("agent-runner workspaces ", "restore"), ("agent-runner list --status fa", "failed")]
+    ("typed", "offered"),
+    [
+        ("agent-runner workspaces ", "restore"),
+        ("agent-runner list --status fa", "failed"),
+        ("agent-runner task . x --role fr", "frontend_dev"),
+        ("agent-runner task . x --level ", "principal"),
+    ],
 )
 def test_groups_and_statuses_are_completed(terminal: Terminal, typed: str, offered: str) -> None:
     """Regression: both completed nothing."""

@@ -95,8 +95,8 @@ def test_a_runner_with_its_agent_is_shown_and_programs_are_told_the_pids_of_both
     lines = say("status", HEADLESS_PM_HOME=str(runner.home)).splitlines()
     seen = told(runner.home, "status")["executions"][0]
 
-    assert lines[0].split() == ["ID", "PROJECT", "STAGE", "DONE", "ETA", "STARTED", "COST", "MODEL", "TITLE"]
-    shown = re.fullmatch(r"([0-9a-f]{8}) +repository +running +- +- +\d+ s +- +- +Mend the roof of the barn", lines[1])
+    assert lines[0].split() == ["ID", "PROJECT", "STAGE", "STARTED", "TITLE"]
+    shown = re.fullmatch(r"([0-9a-f]{8}) +repository +running +\d+ s +Mend the roof of the barn", lines[1])
     assert shown is not None, lines
     assert seen["id"].startswith(shown[1])
     assert (seen["pids"]["agent"], seen["pids"]["runner"]) == (agent_pid(runner), daemon.pid)
@@ -122,7 +122,7 @@ def test_nothing_that_was_killed_is_shown_as_running(runner: Runner, pm: PmServe
 
     lines = until(lambda: now_interrupted(runner.home), "the end of both").splitlines()
 
-    assert re.fullmatch(r"[0-9a-f]{8} +repository +interrupted +- +- +\d+ s +- +- +Mend the roof of the barn", lines[1])
+    assert re.fullmatch(r"[0-9a-f]{8} +repository +interrupted +\d+ s +Mend the roof of the barn", lines[1])
     assert lines[2].strip() == "no runner: start it again to go on"
 
 
@@ -219,7 +219,10 @@ def test_a_journal_that_was_set_aside_is_shown(home: Path) -> None:
     with pytest.raises(Exception, match="kept as"):
         journal.get_locked_task()
 
-    assert "SET ASIDE" in say("status")
+    again = journal.lock_file.with_name(f"{journal.lock_file.name}.bad-20260101T000000-0")
+    again.write_text("{")
+
+    assert "Set aside: 2 damaged journals; `doctor` names them." in say("status").splitlines()
     assert ".bad-" in told(home, "status")["set_aside"][0]
 
 
@@ -252,12 +255,12 @@ def test_an_earlier_runners_lock_file_is_shown_as_a_claim(home: Path) -> None:
 
     seen = told(home, "status")["agents"][0]
     assert (seen["agent_id"], seen["task"]["id"], seen["phase"], seen["attempt"]) == ("dev_5", "5", "CLAIMING", 1)
-    assert re.search(r"^[0-9a-f]{8} +- +interrupted ", say("status"), re.MULTILINE)
+    assert re.search(r"^[0-9a-f]{8} +interrupted ", say("status"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(home: Path, width: int) -> None:
-    long_title = "Mend the roof of the barn 谷仓的屋顶 before the rain comes and everything in it gets wet"
+    long_title = "Mend the roof of the barn 谷仓的屋顶 before the rain comes and everything in it gets wet, as it did in the last year"
     TaskPersistence("dev_7", home).save(held(task=replace(held().task, title=long_title)))
 
     shown = on_terminal("status", COLUMNS=str(width))
@@ -373,3 +376,20 @@ def test_locks_outside_of_a_repository_still_shows_the_agents(home: Path) -> Non
 
     assert re.search(r"^dev_7 +12 +EXITED +\d+ s +here +nobody$", shown, re.MULTILINE)
     assert "is not in a git repository" in shown
+
+
+def test_what_nothing_is_known_of_takes_no_room_from_the_title(home: Path) -> None:
+    """Regression: at 80 columns a title had 12 letters beside four columns of `-`."""
+    TaskPersistence("dev_7", home).save(held(phase=Phase.RUNNING))
+
+    heading, line, *_ = say("status").splitlines()
+
+    assert heading.split() == ["ID", "STAGE", "STARTED", "TITLE"]
+    assert line.endswith("Mend the roof")
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_is_meant() -> None:
+    ran = run("statsu")
+
+    assert ran.returncode == 2
+    assert "Did you mean `status`?" in ran.stderr
