@@ -215,6 +215,18 @@ def test_a_cli_that_hangs_without_a_word_is_ended_as_stalled(play: Play) -> None
     assert "silence_timeout" in end.notes
 
 
+def test_a_cli_that_is_ended_while_it_asks_the_service_again_is_not_held_against_the_task(play: Play) -> None:
+    """Defect: the task was parked as one that takes too long, and the comment had no word of the service."""
+    end = play(
+        "cli.begin()\ncli.say(type='system', subtype='api_retry', attempt=1, error='unknown')\ntime.sleep(600)",
+        HEADLESS_PM_CLAUDE_TIMEOUT="2",
+        HEADLESS_PM_GRACE="1",
+    )
+
+    assert (end.reason, end.status) == ("overloaded", "created"), end.said
+    assert ", asked again 1 time" in end.notes
+
+
 def test_a_tool_that_hangs_has_the_time_of_a_tool(play: Play) -> None:
     end = play(
         "cli.begin()\ncli.use('Bash', command='cat')\ntime.sleep(600)",
