@@ -27,7 +27,7 @@ One = TypeVar("One", Agent, Workflow)
 Edge = tuple[str, str]
 """The id of a parent, and of what depends on it."""
 MOST_ATTEMPTS = 100
-"""Among so many attempts is looked for where the first one began."""
+"""Attempts among which is looked for where the first one began."""
 
 
 class AgentStore:
@@ -113,6 +113,20 @@ class AgentStore:
         named = self._workflows("WHERE name = :name ORDER BY created_at DESC, id LIMIT 1", {"name": word})
         return _only(found or named, word, "workflow")
 
+    def live_workflow(self, word: str) -> Workflow:
+        """Return a workflow as `workflow` does; of several of one name the one that is not over.
+
+        Raises AmbiguousId with their ids where that is not one alone.
+        """
+        named = self._workflows("WHERE name = :name ORDER BY created_at DESC, id LIMIT 10", {"name": word})
+        if len(named) < 2:
+            return self.workflow(word)
+        live = [one for one in named if one.status in (WorkflowStatus.PENDING, WorkflowStatus.ACTIVE)]
+        if len(live) == 1:
+            return live[0]
+        listed = ", ".join(f"{one.short_id} ({one.status})" for one in live or named)
+        raise AmbiguousId(f"{len(live or named)} workflows are called {word[:80]!r}: {listed}; name one by its id")
+
     def workflows(self, status: str = "", before: str = "", limit: int = 50) -> list[Workflow]:
         """Return a page of workflows, newest first; `before` is the id of the last one of the page before."""
         where = ["status = :status"] if status else []
@@ -176,12 +190,10 @@ class AgentStore:
     def given_to(self, one: Agent) -> str:
         """Return the commit that the first attempt at an agent's work began at, "" where the history does not tell."""
         earlier = {f"e{number}": execution_of(one.id, number) for number in range(1, min(one.attempt, MOST_ATTEMPTS))}
-        if not earlier:
-            return ""
-        ids = ", ".join(f":{name}" for name in earlier)
-        text = f"SELECT id, base_commit FROM executions WHERE id IN ({ids}) AND base_commit <> ''"  # noqa: S608
-        found = {str(row[0]): str(row[1]) for row in self._store.rows((text, earlier))}
-        return next((found[execution] for execution in earlier.values() if execution in found), "")
+        ids = ", ".join(f":{name}" for name in earlier) or "''"
+        text = f"SELECT id, base_commit FROM executions WHERE base_commit <> '' AND id IN ({ids})"  # noqa: S608
+        found = dict(self._store.rows((text, earlier)))
+        return next((str(found[execution]) for execution in earlier.values() if execution in found), "")
 
     def moves_after(self, after: int = 0, workflow_id: str = "", limit: int = 500) -> list[AgentMove]:
         """Return the moves of agents that came after one, in their order: the event bus of workflows."""

@@ -78,7 +78,10 @@ class WorkflowEngine:
         return self._agents.agent(one.id)
 
     def cancel(self, workflow_id: str) -> int:
-        """End a workflow: nothing of it is begun any more, what is at work is asked to end. Returns how many were."""
+        """End a workflow: nothing of it is begun any more, what is at work is asked to end. Returns how many were.
+
+        Raises IllegalMove where it is over; one that was cancelled, and still has agents at work, is asked again.
+        """
         from components.store_tables import agents, workflows
 
         live = [str(status) for status in (AgentStatus.PENDING, AgentStatus.QUEUED, AgentStatus.AWAITING)]
@@ -86,7 +89,8 @@ class WorkflowEngine:
             mine = (workflows.c.id == workflow_id, workflows.c.status.in_(["pending", "active"]))
             now = now_text()
             ended = workflows.update().where(*mine).values(status=CANCELLED, ended_at=now, updated_at=now)
-            if moves.connection.execute(ended).rowcount:
+            is_ours = moves.connection.execute(ended).rowcount > 0
+            if is_ours:
                 moves.record_workflow(workflow_id, "active", CANCELLED)
             of_it = agents.c.workflow_id == workflow_id
             map_at_work = of_it & (agents.c.status == "active") & (agents.c.kind == str(NodeKind.MAP))
@@ -95,6 +99,9 @@ class WorkflowEngine:
                 of_it & agents.c.status.in_(live), AgentStatus.CANCELLED, reason=CANCELLED, error=STOPPED
             )
             at_work = moves.find(of_it, agents.c.status == str(AgentStatus.ACTIVE))
+        if not is_ours and not at_work:
+            one = self._agents.workflow(workflow_id)
+            raise IllegalMove(f"workflow {one.short_id} is {one.status} already; nothing of it is at work")
         self._call_off([*waiting, *at_work])
         return len(at_work)
 

@@ -143,7 +143,7 @@ def cancel(word: str, file: Path | None) -> int:
     """End a workflow: begin nothing more, and stop the agents that are at work, wherever they are."""
     config = session.loaded(file)
     with session.engine(config) as (agents, engine):
-        one = agents.workflow(word)
+        one = agents.live_workflow(word)
         at_work = engine.cancel(one.id)
         session.Session(config, agents, file).have_ended(one.id)
         show(f"{one.short_id}: cancelled; {at_work} agent{'s' * (at_work != 1)} at work asked to end", "yellow")
@@ -208,7 +208,7 @@ def reject(word: str, node: str, comment: str, no_worker: bool, file: Path | Non
 def _decide(word: str, node: str, comment: str, no_worker: bool, file: Path | None, *, is_approved: bool) -> int:
     config = session.loaded(file)
     with session.engine(config) as (agents, engine):
-        one = agents.workflow(word)
+        one = agents.live_workflow(word)
         engine.decide(one.id, node, is_approved=is_approved, comment=comment)
         show(
             f"{one.short_id}: {node} {'approved' if is_approved else 'rejected'}", "green" if is_approved else "yellow"

@@ -89,8 +89,9 @@ def run(core: Here, workflow_id: str) -> dict[str, Any]:
 
 @routes.post("/workflows/{workflow_id}/cancel", response_model=Called)
 def cancel(core: Here, workflow_id: str) -> dict[str, Any]:
-    """End a workflow: nothing more of it begins, and what is at work is asked to end."""
-    agents, one = _found(core, workflow_id)
+    """End a workflow: nothing more of it begins, and what is at work is asked to end; 409 where it is over."""
+    agents = AgentStore(core.store)
+    one = agents.live_workflow(safe(workflow_id))
     with _engine(core, agents) as engine:
         return {"status": "cancelled", "at_work": engine.cancel(one.id)}
 

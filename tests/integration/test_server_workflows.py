@@ -117,6 +117,7 @@ def test_a_workflow_is_cancelled_and_done_again(api: httpx.Client, server: Serve
     assert told(api.post(f"{place}/retry"), 202) == {"agents": 2}
     ended = workflow_in(api, made["id"], "completed")
     assert [one["attempt"] for one in ended["agents"]] == [2, 2]
+    assert "is completed already" in told(api.post(f"{place}/cancel"), 409)["error"]
 
 
 def test_an_agent_is_spawned_from_another_ones_work(api: httpx.Client) -> None:

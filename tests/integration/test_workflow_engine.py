@@ -26,7 +26,7 @@ from components.agent import Agent, AgentStatus, NodeKind, OnFailure, Workflow, 
 from components.agent_performer import AgentPerformer
 from components.agent_store import AgentStore
 from components.config import Config, load
-from components.errors import IllegalMove
+from components.errors import AmbiguousId, IllegalMove
 from components.ports import QueueEntry
 from components.schedule_kind import Schedule
 from components.store import Store
@@ -398,6 +398,26 @@ def test_a_cancelled_workflow_begins_nothing_more_and_asks_what_is_at_work_to_en
     assert place.status(made) is WorkflowStatus.CANCELLED
     with pytest.raises(IllegalMove, match="workflow retry"):
         place.engine.run(made.id)
+    with pytest.raises(IllegalMove, match="is cancelled already"):
+        place.engine.cancel(made.id)
+
+
+def test_a_name_that_several_workflows_have_means_the_one_that_is_not_over(file_place: Place) -> None:
+    """Regression: the newest was cancelled, though it was over, and the one at work went on."""
+    place = file_place
+    running = place.enter(Node("gate", "?", kind=NodeKind.APPROVAL))
+    newest = place.enter(Node("a", "do"))
+    place.work()
+    for one in (running, newest):
+        place.engine.run(one.id)
+    until(lambda: place.status(newest) is WorkflowStatus.COMPLETED, "the end of the newest")
+
+    assert place.agents.live_workflow(newest.name).id == running.id
+    with pytest.raises(IllegalMove, match=f"workflow {newest.short_id} is completed already"):
+        place.engine.cancel(newest.id)
+    place.engine.cancel(running.id)
+    with pytest.raises(AmbiguousId, match=f"{running.short_id} \\(cancelled\\)"):
+        place.agents.live_workflow(newest.name)
 
 
 def test_a_late_attempt_records_nothing(place: Place) -> None:
