@@ -14,7 +14,7 @@ from components.board_task import BoardStatus
 from components.overview import Agent, Run
 from components.server.core import Core, core_behind, core_of
 from components.server.overview_shapes import Costs, Days, OverviewShown, Projects
-from components.server.schemas import safe, shown
+from components.server.schemas import Day, Word, shown
 from components.server.sending import serve_frames
 
 routes = APIRouter(tags=["overview"])
@@ -60,12 +60,12 @@ def projects(core: Here) -> dict[str, Any]:
 def costs(
     core: Here,
     by: Literal["day", "agent", "model", "project"] = "day",
-    since: Annotated[str, Query(max_length=10, description="A day such as 2026-11-21.")] = "",
-    project: Annotated[str, Query(max_length=1000)] = "",
+    since: Annotated[Day, Query(description="A day such as 2026-11-21.")] = "",
+    project: Annotated[Word, Query()] = "",
 ) -> dict[str, Any]:
     """Show what runs have cost, by day, agent, model or project."""
-    place = str(core.projects().get(project, safe(project)))
-    return {"by": by, "costs": [asdict(one) for one in core.store.cost(by, safe(since), place)]}
+    place = str(core.projects().get(project, project))
+    return {"by": by, "costs": [asdict(one) for one in core.store.cost(by, since, place)]}
 
 
 @routes.get("/api/days", response_model=Days)

@@ -18,6 +18,7 @@ routes = APIRouter()
 NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": Readiness, "description": "Something that it needs is not there."}
 }
+WITHOUT_TOKEN: dict[str, Any] = {"security": []}
 ASKED = ["GET", "HEAD"]
 STATIC = Path(__file__).with_name("static")
 
@@ -41,14 +42,14 @@ def icon() -> Response:
 
 
 @routes.head("/health", include_in_schema=False)
-@routes.get("/health", tags=["health"], response_model=Alive)
+@routes.get("/health", tags=["health"], response_model=Alive, openapi_extra=WITHOUT_TOKEN)
 def health() -> dict[str, str]:
     """Say that the service lives."""
     return {"status": "ok", "version": __version__}
 
 
 @routes.head("/ready", include_in_schema=False)
-@routes.get("/ready", tags=["health"], response_model=Readiness, responses=NOT_READY)
+@routes.get("/ready", tags=["health"], response_model=Readiness, responses=NOT_READY, openapi_extra=WITHOUT_TOKEN)
 def ready(request: Request) -> JSONResponse:
     """Say whether the service can work: its store answers, its home takes files."""
     core = core_of(request)

@@ -77,16 +77,42 @@ def _known_as(text: str) -> str:
     return text
 
 
+def _day(text: str) -> str:
+    """Return a day. Raises ValueError."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat() if text else ""
+    except ValueError:
+        raise ValueError("no day; write one such as 2026-11-21") from None
+
+
+def _told(pattern: str) -> dict[str, Any]:
+    """Return what OpenAPI tells of a text that a validator of ours checks: its words say more than a pattern's."""
+    return {"pattern": pattern}
+
+
 said = AfterValidator(_said_something)
 """Refuses a text that is empty."""
-Title = Annotated[str, Field(min_length=1, max_length=LINE), AfterValidator(_said_something), AfterValidator(_line)]
-LongText = Annotated[str, Field(max_length=TEXT), AfterValidator(_storable)]
-Word = Annotated[str, Field(max_length=LINE), AfterValidator(_line)]
-Model = Annotated[str, Field(max_length=LINE), AfterValidator(_model)]
-Time = Annotated[str, Field(max_length=LINE), AfterValidator(_moment)]
+PLAIN = r"^[^\x00-\x1F]*$"
+A_DAY: tuple[dict[str, Any], ...] = ({"const": ""}, {"type": "string", "format": "date"})
+A_TIME = (*A_DAY, {"type": "string", "format": "date-time"})
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=LINE, json_schema_extra=_told(r"^[^\x00-\x1F]*[^\s\x00-\x1F][^\x00-\x1F]*$")),
+    AfterValidator(_said_something),
+    AfterValidator(_line),
+]
+LongText = Annotated[str, Field(max_length=TEXT, json_schema_extra=_told(r"^[^\x00]*$")), AfterValidator(_storable)]
+Word = Annotated[str, Field(max_length=LINE, json_schema_extra=_told(PLAIN)), AfterValidator(_line)]
+Model = Annotated[str, Field(max_length=LINE, json_schema_extra=_told(f"^({MODEL.pattern})?$")), AfterValidator(_model)]
+Time = Annotated[str, Field(max_length=LINE, json_schema_extra={"anyOf": [*A_TIME]}), AfterValidator(_moment)]
 """A time in ISO 8601; without a zone it is UTC."""
-Id = Annotated[str, Field(max_length=LINE), AfterValidator(_known_as)]
-RepositoryPath = Annotated[str, Field(max_length=LINE), AfterValidator(_within)]
+Day = Annotated[str, Field(max_length=10, json_schema_extra={"anyOf": [*A_DAY]}), AfterValidator(_day)]
+Id = Annotated[str, Field(max_length=LINE, json_schema_extra=_told(f"^({ID.pattern})?$")), AfterValidator(_known_as)]
+RepositoryPath = Annotated[
+    str,
+    Field(max_length=LINE, json_schema_extra=_told(r"^(?![/~])(?!(.*/)?\.\.(/|$))[^\x00-\x1F]*$")),
+    AfterValidator(_within),
+]
 
 
 class Given(BaseModel):

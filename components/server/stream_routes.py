@@ -26,10 +26,26 @@ SETTLE_SECONDS = 0.3
 """How often to look whether the board knows of an end."""
 ALIVE_SECONDS = 15.0
 """How often a stream of events says that it lives."""
+TYPES = ("start", "attempt", "output", "lines", "gap", "exit", "error")
+FRAME: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "timestamp"],
+    "properties": {"type": {"enum": [*TYPES]}, "timestamp": {"type": "string", "format": "date-time"}},
+}
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": [*TYPES]},
+        "id": {"type": "string", "pattern": "^[0-9]+-[0-9]+$", "description": "For `Last-Event-ID`."},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": FRAME},
+    },
+}
+"""What each event is, as the description of an event stream tells it: its fields."""
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events, each with a frame of JSON as its data.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
 BOTH = ("stdout", "stderr")

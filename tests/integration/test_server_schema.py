@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    positive_data_acceptance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from tests.server_process import Server, serving
+from tests.waiting import until
 
 ORDER = {"worker": "backend_dev", "repository": "shop", "task": "Print"}
 EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
+READING = [*CHECKS, positive_data_acceptance]
+"""What holds of whatever only looks: what fits the description is not refused."""
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +66,32 @@ def test_every_answer_has_a_shape(server: Server) -> None:
                         bare.append((method, path, status))
 
     assert not bare
+    assert [path for path, ways in told["paths"].items() if ways.get("get", {}).get("security") == []] == [
+        "/health",
+        "/ready",
+    ], "these are answered without a token, and nothing else"
     named = told["components"]["schemas"]["ExecutionShown"]["properties"]
     assert set(whole) == set(named), "the description and the answer name other fields"
+
+
+def test_the_events_of_a_stream_are_described(server: Server) -> None:
+    """Once each was told to be a text, which it is not: it has fields, and a frame of JSON in one of them."""
+    with server.client() as api:
+        task = api.post("/api/tasks", json={"title": "Print"}).json()["id"]
+        execution = until(lambda: _begun(api, task), "a place for it", 60)["execution_id"]
+    described = schemathesis.openapi.from_url(f"{server.url}/openapi.json", headers=server.headers)
+
+    for path, word in (("/api/tasks/{task_id}/stream", task), ("/api/executions/{execution_id}/stream", execution)):
+        for view in ("raw", "lines"):
+            operation = described[path]["GET"]
+            case = operation.Case(path_parameters={path.split("{")[1].split("}")[0]: word}, query={"view": view})
+            answer = case.call_and_validate(checks=READING, headers=server.headers)
+            assert "event: exit" in answer.text
+
+
+def _begun(api: httpx.Client, task: str) -> Any:
+    answer = api.post(f"/api/tasks/{task}/run")
+    return answer.json() if answer.is_success else None
 
 
 def check(operation: Any, headers: dict[str, str]) -> None:
@@ -75,6 +107,6 @@ def check(operation: Any, headers: dict[str, str]) -> None:
     )
     @given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
     def fits(case: Any) -> None:
-        case.call_and_validate(checks=CHECKS, headers=headers)
+        case.call_and_validate(checks=READING if operation.method.upper() == "GET" else CHECKS, headers=headers)
 
     fits()
