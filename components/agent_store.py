@@ -192,8 +192,8 @@ class AgentStore:
         earlier = {f"e{number}": execution_of(one.id, number) for number in range(1, min(one.attempt, MOST_ATTEMPTS))}
         ids = ", ".join(f":{name}" for name in earlier) or "''"
         text = f"SELECT id, base_commit FROM executions WHERE base_commit <> '' AND id IN ({ids})"  # noqa: S608
-        found = dict(self._store.rows((text, earlier)))
-        return next((str(found[execution]) for execution in earlier.values() if execution in found), "")
+        found = {row[0]: str(row[1]) for row in self._store.rows((text, earlier))}
+        return next((found[execution] for execution in earlier.values() if execution in found), "")
 
     def moves_after(self, after: int = 0, workflow_id: str = "", limit: int = 500) -> list[AgentMove]:
         """Return the moves of agents that came after one, in their order: the event bus of workflows."""
