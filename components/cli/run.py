@@ -89,7 +89,7 @@ def serve_metrics(config: Config, ui: TerminalUI) -> None:
     except ModuleNotFoundError as error:
         remedy = "pip install 'advanced-agent-runner[server]'"
         raise ConfigError(f"metrics_port: {error.name} is not installed; run: {remedy}") from error
-    ui.info(f"Metrics: {metrics_port.serve(config.home, config.store, config.metrics_port)}")
+    ui.info(f"Metrics: {metrics_port.serve(config, config.metrics_port)}")
 
 
 @click.command(name="run", help=HELP)

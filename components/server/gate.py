@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.config import Config
+from components.server import hosts
 from components.server.audit import Audit
 from components.server.metrics import Meters
 from components.server.rates import Rates
@@ -64,7 +65,7 @@ class Gate:
         self._tokens = tokens
         self._meters = meters
         self._audit = audit
-        self._hosts = _names(config)
+        self._hosts = hosts.known(config.serve_host, config.allowed_hosts)
         self._rates = Rates(config.rate_limit)
         self._failures = Rates(FAILURES_A_MINUTE)
 
@@ -106,10 +107,9 @@ class Gate:
 
     def _of_place(self, headers: Headers) -> Refusal | None:
         """Refuse who calls us by another's name, and pages of other sites."""
-        hosts, origin = headers.getlist("host"), headers.get("origin")
-        host = hosts[0] if len(hosts) == 1 else ", ".join(hosts)
-        if _name(host) not in self._hosts:
-            remedy = f"add {_name(host)[:100]!r} to allowed_hosts if it is one of its names"
+        origin, host = headers.get("origin"), ", ".join(headers.getlist("host"))
+        if hosts.name(host) not in self._hosts:
+            remedy = f"add {hosts.name(host)[:100]!r} to allowed_hosts if it is one of its names"
             return Refusal(421, "WrongHost", f"this service is not called {host[:100]!r}; {remedy}")
         if origin is not None and not self._is_ours(origin, host):
             return Refusal(403, "WrongOrigin", f"pages of {origin[:100]!r} may not call this; see allowed_origins")
@@ -186,17 +186,3 @@ def _token(headers: Headers) -> str:
 def _is_open(scope: Scope) -> bool:
     path = scope["path"]
     return scope["type"] == "http" and scope["method"] in READING and (path in OPEN or path.startswith(OPEN_BELOW))
-
-
-def _names(config: Config) -> frozenset[str]:
-    """Return the names under which we may be called, in lower case."""
-    own = {config.serve_host.lower().strip("[]"), *(name.lower() for name in config.allowed_hosts)}
-    return frozenset(own - {"0.0.0.0", "::"} | {"localhost", "127.0.0.1", "::1"})  # noqa: S104
-
-
-def _name(host: str) -> str:
-    """Return the name in a Host header, without its port; "" for what is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""

@@ -280,6 +280,9 @@ def _words(text: str) -> Any:
     return (name.removesuffix("_total") for name in re.findall(r"agent_runner_\w+", text))
 
 
+OTHERS = ("/", "/etc/passwd", "/metrics/x", "/health")
+
+
 def test_a_daemon_serves_its_metrics_to_this_machine(tmp_path: Path, server: Server) -> None:
     log = tmp_path / "daemon.log"
     words = [
@@ -301,12 +304,29 @@ def test_a_daemon_serves_its_metrics_to_this_machine(tmp_path: Path, server: Ser
         found = until(lambda: re.search(r"http://127\.0\.0\.1:\d+/metrics", log.read_text()), "the address", 30)
         assert found
         told = httpx.get(found[0], trust_env=False).text
+        other = {path: httpx.get(found[0].replace("/metrics", path), trust_env=False).status_code for path in OTHERS}
+        strange = httpx.get(found[0], headers={"Host": "evil.example"}, trust_env=False)
     finally:
         daemon.kill()
         daemon.wait()
 
     assert "agent_runner_store_up 1.0" in told
     assert "agent_runner_request_seconds" not in told
+    assert other == {"/": 404, "/etc/passwd": 404, "/metrics/x": 404, "/health": 200}
+    assert strange.status_code == 421
+    assert "agent_runner" not in strange.text
+
+
+def test_a_websocket_that_calls_two_names_is_refused_as_a_request_is(standing: Server) -> None:
+    """Once the first was taken for the only one where it had a port."""
+    ours = f"localhost:{standing.port}"
+    for names in ([ours, "evil.example"], ["evil.example", ours], [ours, ours], [f"{ours}, evil.example"], []):
+        hosts = "".join(f"Host: {name}\r\n" for name in names)
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        asked = f"GET /ws/events HTTP/1.1\r\n{hosts}Upgrade: websocket\r\nConnection: Upgrade\r\n{key}"
+        with socket.create_connection(("127.0.0.1", standing.port)) as one:
+            one.sendall(f"{asked}Authorization: Bearer {standing.token()}\r\n\r\n".encode())
+            assert one.recv(12) == b"HTTP/1.1 421", names
 
 
 def test_headers_without_end_are_cut_off(standing: Server) -> None:
