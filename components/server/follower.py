@@ -15,9 +15,13 @@ from components.attempt_log import Splitter
 from components.errors import NotFound
 from components.log_view import Kind, Line, LogView
 from components.model import Verdict
+from components.redact import shorten
 from components.server import last_words
 from components.server.cutting import CHUNK, cut, length_at
 from components.server.feeds import STREAMS, Feed, Feeds, Segment
+
+DETAIL_LETTERS = 500
+"""How much of why it ended the last frame tells; all of it is told with the execution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ class Follower:
             status=status,
             reason=verdict.reason,
             exit_code=verdict.exit_code,
-            detail=self._redact(verdict.detail),
+            detail=shorten(self._redact(verdict.detail), DETAIL_LETTERS),
         )
 
     def _why(self) -> str:

@@ -419,6 +419,22 @@ def test_nothing_that_is_not_a_file_of_ours_is_run(server: Server, open_page: Op
     assert page.title().startswith("<script>document.title")
 
 
+def test_a_long_summary_is_boxed_and_cut_to_a_few_lines(server: Server, open_page: Open) -> None:
+    """Once nearly the whole output stood above everything else."""
+    server.play("for n in range(60): print('told', n)")
+    with server.client() as api:
+        task = api.post("/api/tasks", json={"title": "Talk", "complexity": "minor"}).json()["id"]
+        execution = api.post(f"/api/tasks/{task}/run").json()["execution_id"]
+        until(lambda: api.get(f"/api/tasks/{task}").json()["status"] == "review", "the end", 60)
+    page = open_page(f"executions/{execution}")
+    box = page.locator(".panel.summary")
+
+    assert len(box.locator("p").inner_text().splitlines()) <= 4
+    box.get_by_text("More of the summary").click()
+
+    expect(page.get_by_role("region", name="The whole summary")).to_contain_text("told 59")
+
+
 def test_a_command_in_a_message_is_shown_as_code_without_its_backticks(open_page: Open) -> None:
     page = open_page()
 

@@ -9,6 +9,7 @@ import { changes, checks } from "/static/proof_view.js";
 import { tabs } from "/static/tabs.js";
 import { restartExecution, stopExecution } from "/static/task_actions.js";
 
+const SUMMARY = { lines: 4, letters: 400 };
 const STARTED_BY = { run: "a daemon", task: "the terminal", serve: "the service", workflow: "a workflow", worker: "a worker" };
 
 /** The agent of the store whose attempt an execution is, where it belongs to a workflow; the task is named after it. */
@@ -32,8 +33,17 @@ const head = (one, refresh) => {
         h("p", { class: "facts", "data-status": one.id, tabindex: "-1" }, badge(one.status), one.reason && one.reason !== one.status && h("span", {}, words(one.reason)), h("code", {}, one.short_id), one.restarted_from && h("span", {}, "restart of ", executionLink(one.restarted_from)), one.node && nodeLink(one.node))),
       h("div", { class: "row" }, actions)),
     one.error && h("div", { class: "notice bad" }, h("p", {}, prose(one.error))),
-    one.summary && h("p", { class: "prose summary" }, one.summary),
+    one.summary && summary(one.summary),
   ];
+};
+
+/** What the agent said last, boxed; of a long one a few lines, and the rest on demand. */
+const summary = (text) => {
+  const start = text.split("\n").slice(0, SUMMARY.lines).join("\n").slice(0, SUMMARY.letters).trimEnd();
+  if (start.length >= text.trimEnd().length) return h("div", { class: "panel summary" }, h("p", { class: "prose" }, text));
+  return h("div", { class: "panel summary" },
+    h("p", { class: "prose" }, `${start} …`),
+    h("details", {}, h("summary", { "data-key": "summary" }, "More of the summary"), h("div", { class: "prose whole", tabindex: "0", role: "region", "aria-label": "The whole summary" }, text)));
 };
 
 const facts = (one) => {
