@@ -117,7 +117,7 @@ class Config:
     role_concurrency: Mapping[str, int]
     queue_poll_interval: float
     worker_ttl: float
-    schedules: Mapping[str, Schedule]
+    schedules: Mapping[str, Schedule] | None
     serve_host: str
     serve_port: int
     token_file: Path | None

@@ -98,7 +98,7 @@ class Reading:
     def _lay(self, one: Given, value: Any) -> None:
         name = one.setting.name
         if isinstance(value, Mapping):
-            value = {**self.values[name], **value}
+            value = {**(self.values[name] or {}), **value}
         self.values[name] = value
         self.origins[name] = one.origin
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from components import __version__, doorbell
 from components.config import Config
-from components.errors import ConfigError, StoreUnavailable
+from components.errors import ConfigError, NotFound, StoreUnavailable
 from components.ports import AgentQueue, Performer, QueueEntry
 from components.queue_claims import Claims
 from components.queue_database import QueueDatabase, WorkerRow, refusal, url_of
@@ -62,6 +62,18 @@ class DbosQueue:
     def workers(self) -> list[WorkerRow]:
         """Return the workers of all machines that were not forgotten, with when they were last heard."""
         return self._ledger.database.workers()
+
+    def schedules(self) -> dict[str, dict[str, str]]:
+        """Return what recurs, by name: `cron` with `task` or `workflow`, and `role`."""
+        return self._ledger.schedules()
+
+    def withdraw(self, name: str) -> None:
+        """Have a schedule fire no more. Raises NotFound."""
+        known = self.schedules()
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            raise NotFound(f"there is no schedule {name[:80]!r}; in force are: {listed}")
+        self._ledger.withdraw(name)
 
     def _count(self, status: str) -> dict[str, int]:
         return {

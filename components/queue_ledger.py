@@ -24,6 +24,8 @@ CLOCK_SECONDS = 1.0
 PRIORITY_LIMIT = 2**31 - 1
 BATCH = 500
 PERFORM = "perform"
+PREFIX = "schedule-"
+"""What the names of our schedules begin with, so that no other one of the database is touched."""
 ANY_ROLE = "-"
 """The partition of entries that name no role."""
 
@@ -119,6 +121,17 @@ class Ledger:
             queue=QUEUE,
         )
         return {(status, role): count for status, role, count in found}
+
+    def schedules(self) -> dict[str, dict[str, str]]:
+        """Return what recurs, by name, each as the worker that brought it had it."""
+        with self._translated():
+            found = self._client.list_schedules(schedule_name_prefix=PREFIX)
+        return {str(one["schedule_name"]).removeprefix(PREFIX): dict(one["context"] or {}) for one in found}
+
+    def withdraw(self, name: str) -> None:
+        """Have a schedule fire no more."""
+        with self._translated():
+            self._client.delete_schedule(PREFIX + name)
 
     def owners(self) -> set[str]:
         """Return the lives that have something in hand, be it only to end it."""

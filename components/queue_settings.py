@@ -76,5 +76,10 @@ SHARED_QUEUE = (
         90.0,
         "After how long without a sign of life a worker of another machine counts as dead.",
     ),
-    Setting("schedules", Recurrences(), {}, "Tasks and workflows that recur, for a worker to put into the queue."),
+    Setting(
+        "schedules",
+        Recurrences(),
+        None,
+        "Tasks and workflows that recur, for a worker to put into the queue; {} withdraws all, none leaves them.",
+    ),
 )

@@ -5,21 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from components.errors import ConfigError, StoreUnavailable
 from components.ports import AgentQueue, Performer, QueueEntry
+from components.queue_ledger import PREFIX
 from components.schedule_kind import Schedule
 
 if TYPE_CHECKING:
     from components.queue_claims import Claims
 
 logger = logging.getLogger(__name__)
-
-PREFIX = "schedule-"
-"""What the names of ours begin with, so that no other schedule of the database is touched."""
 
 
 @runtime_checkable
@@ -35,21 +34,21 @@ class Recurring(Protocol):
 
 
 class Schedules:
-    """The schedules of a worker's configuration. Those of the worker that came last are in force for all."""
+    """The schedules of a worker's configuration, None for no word of them. The last worker's are in force."""
 
-    def __init__(self, schedules: Mapping[str, Schedule], performer: Performer, queue: AgentQueue) -> None:
+    def __init__(self, schedules: Mapping[str, Schedule] | None, performer: Performer, queue: AgentQueue) -> None:
         """Raises ConfigError for a cron expression that means nothing, and where the performer makes nothing recur."""
         if schedules and not isinstance(performer, Recurring):
             raise ConfigError("schedules: this worker performs nothing that recurs; take them out")
-        for name, one in schedules.items():
+        for name, one in (schedules or {}).items():
             _check(name, one.cron)
         self._schedules = schedules
         self._performer = performer
         self._queue = queue
 
     def apply(self, claims: Claims) -> None:
-        """Bring the database's schedules in line with ours. A worker without any leaves all as they are."""
-        if self._schedules:
+        """Bring the database's schedules in line with ours; one who says nothing of them leaves all as they are."""
+        if self._schedules is not None:
             claims.schedule({PREFIX + name: (one.cron, asdict(one)) for name, one in self._schedules.items()}, PREFIX)
 
     def fire(self, context: Mapping[str, str], firing: str) -> None:
@@ -69,8 +68,16 @@ class Schedules:
         logger.info("schedule %s fired for %s: %d entries", schedule.name, firing, len(entries))
 
 
-def _check(name: str, cron: str) -> None:
+def next_firing(cron: str) -> str:
+    """Return when a schedule fires next, in UTC."""
     from croniter import croniter  # type: ignore[import-untyped]
+
+    found: datetime = croniter(cron, datetime.now(UTC), second_at_beginning=True).get_next(datetime)
+    return found.isoformat(timespec="seconds")
+
+
+def _check(name: str, cron: str) -> None:
+    from croniter import croniter
 
     try:
         croniter(cron, second_at_beginning=True).get_next()

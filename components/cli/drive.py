@@ -57,7 +57,7 @@ def _work(config: Config, ui: TerminalUI, signals: Signals, agents: AgentStore) 
     from components.errors import StoreUnavailable
 
     digest = hashlib.sha256(os.fsencode(config.home)).hexdigest()[:6]
-    own = replace(config, worker_name=f"driver-{doorbell.host()}-{digest}", worker_roles=(), schedules={})
+    own = replace(config, worker_name=f"driver-{doorbell.host()}-{digest}", worker_roles=(), schedules=None)
 
     def rest(seconds: float) -> bool:
         signals.wait(seconds)

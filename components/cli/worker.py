@@ -41,7 +41,7 @@ On each of many machines, whose agents and queue are in one database (the passwo
 Serve some roles only, and have a second worker on the machine:
   advanced-agent-runner worker --roles qa,architect --name $(hostname)-qa
 \b
-See who works, and what waits:
+See who works, what waits, and what recurs:
   advanced-agent-runner worker --show
 
 \b
@@ -73,18 +73,23 @@ Exit codes: 0 stopped, 2 a mistake in the call or the configuration, 75 another 
     "--on-term", metavar="leave|wait|stop", help="What the first SIGTERM does to agents at work.  [default: leave]"
 )
 @click.option("--repo", "repository", metavar="DIR", help="The repository of agents that name none.  [default: here]")
-@click.option("--show", "only_show", is_flag=True, help="Show all workers and what waits, and exit.")
+@click.option("--show", "only_show", is_flag=True, help="Show all workers, what waits and what recurs, and exit.")
+@click.option("--withdraw", metavar="NAME", help="Have the schedule of this name fire no more, and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Write the state as JSON, one object a line.")
 @click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
 @click.option("--verbose", "-v", count=True, help="Say more.")
 @click.pass_context
-def command(context: click.Context, /, file: Path | None, only_show: bool, as_json: bool, **_: object) -> int:
+def command(
+    context: click.Context, /, file: Path | None, only_show: bool, withdraw: str | None, as_json: bool, **_: object
+) -> int:
     """Load the configuration, and work until a signal comes."""
     from components.cli.run import terminal
     from components.signals import Intent, Signals
 
     config = load_config(context, file)
     ui = terminal(config)
+    if withdraw:
+        return end_schedule(config, withdraw)
     if only_show:
         return show_queue(config, as_json)
     Signals.hold_back()
@@ -98,7 +103,7 @@ def load_config(context: click.Context, file: Path | None) -> Config:
     """Return the configuration; --poll-interval is that of whichever queue it is."""
     from components.config import load
 
-    own = ("file", "only_show", "as_json", "verbose")
+    own = ("file", "only_show", "withdraw", "as_json", "verbose")
     given = {name: value for name, value in cli.settings_of(context).items() if name not in own}
     if "poll_interval" in given:
         given["queue_poll_interval"] = given["poll_interval"]
@@ -190,9 +195,11 @@ def sentence(now: dict[str, Any], concurrency: int) -> str:
 def show_queue(config: Config, as_json: bool) -> int:
     """Show all workers of the queue and what waits."""
     from components import queue_engine
+    from components.schedules import next_firing
 
     with queue_engine.opened(config) as queue:
         workers, waiting, at_work = queue.workers(), queue.waiting(), queue.at_work()
+        recurring = {name: {**one, "next": next_firing(one["cron"])} for name, one in queue.schedules().items()}
     if as_json:
         rows = [
             {
@@ -206,7 +213,7 @@ def show_queue(config: Config, as_json: bool) -> int:
             }
             for one in workers
         ]
-        show(json.dumps({"workers": rows, "waiting": waiting, "at_work": at_work}))
+        show(json.dumps({"workers": rows, "waiting": waiting, "at_work": at_work, "schedules": recurring}))
         return 0
     for one in workers:
         heard = f"heard {one.age:.0f} s ago" if one.age < config.worker_ttl else f"silent for {one.age:.0f} s"
@@ -216,4 +223,16 @@ def show_queue(config: Config, as_json: bool) -> int:
     for word, counts in (("wait", waiting), ("are at work", at_work)):
         roles = ", ".join(f"{role or 'any role'}: {count}" for role, count in counts.items())
         show(f"{sum(counts.values())} {word}{' (' + roles + ')' if roles else ''}")
+    for name, due in sorted(recurring.items()):
+        show(f"{name}: {due['cron']}, next at {due['next']}: {due['workflow'] or due['task']}")
+    return 0
+
+
+def end_schedule(config: Config, name: str) -> int:
+    """Have a schedule fire no more."""
+    from components import queue_engine
+
+    with queue_engine.opened(config) as queue:
+        queue.withdraw(name)
+    show(f"{name} fires no more; take it out of the workers' configuration too, or a start brings it back", "green")
     return 0

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("dbos")
 
 from components import config, queue_engine
-from components.errors import StoreUnavailable
+from components.errors import NotFound, StoreUnavailable
 from components.ports import QueueEntry
 from tests import postgresql
 from tests.postgresql import PostgreSql
@@ -236,6 +236,22 @@ def test_each_firing_of_a_schedule_is_made_once_however_many_workers_there_are(f
     until(lambda: len(fleet.ended()) >= 3, "three firings", 30)
 
     assert len(set(fleet.ended())) == len(fleet.ended())
+
+
+def test_schedules_are_withdrawn_by_name_and_by_a_worker_that_has_none(crew: Fleet) -> None:
+    """Regression: the last schedule of a queue could not be withdrawn, and no command told of it."""
+    daily = {"cron": "0 3 * * *", "task": "Sweep", "role": "dev"}
+    crew.start("one", schedules={"first": daily, "second": daily, "third": daily})
+    crew.start("silent")
+    with crew.queue() as queue:
+        queue.withdraw("second")
+        with pytest.raises(NotFound, match="in force are: first, third"):
+            queue.withdraw("second")
+        assert [one["cron"] for one in queue.schedules().values()] == ["0 3 * * *"] * 2
+
+        crew.start("two", schedules={})
+
+        assert queue.schedules() == {}
 
 
 def test_a_dead_machine_loses_its_work_to_the_next_attempt_and_the_living_lose_nothing(machines: Fleet) -> None:

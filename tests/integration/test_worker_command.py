@@ -127,6 +127,23 @@ def test_a_look_at_a_queue_that_nobody_works_at_tells_how_to_begin(place: Place)
     assert done.stdout.splitlines()[0] == "No worker is at this queue; start one with `advanced-agent-runner worker`."
 
 
+def test_what_recurs_is_shown_with_its_next_time_and_withdrawn_by_name(place: Place) -> None:
+    file = place.repository.parent / "config.yaml"
+    file.write_text("schedules: {nightly: {cron: '0 3 * * *', task: Sweep}}\n")
+    worker = place.start("--json", "--config", str(file))
+    until(lambda: place.log.exists() and place.states(), "the worker at work", 30)
+    shown = place.run("worker", "--show").stdout.splitlines()[-1]
+    assert (shown[:38], shown[-22:]) == ("nightly: 0 3 * * *, next at " + shown[28:38], "T03:00:00+00:00: Sweep")
+
+    withdrawn = place.run("worker", "--withdraw", "nightly")
+
+    assert (withdrawn.returncode, "nightly fires no more" in withdrawn.stdout) == (0, True), withdrawn.stderr
+    again = place.run("worker", "--withdraw", "nightly")
+    assert (again.returncode, "in force are: none" in again.stderr) == (4, True)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+
+
 def test_a_worker_whose_store_is_away_says_so_once_and_waits(place: Place) -> None:
     """Regression: it exited with 1, where the queue was another database than the store."""
     place.env["HEADLESS_PM_STORE"] = "postgresql://runner@127.0.0.1:1/runs"
