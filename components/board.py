@@ -94,9 +94,11 @@ class Board:
         """Return the tasks that were changed at or after a moment, oldest change first, at most 500."""
         return self._tasks("WHERE updated_at >= :moment ORDER BY updated_at, id LIMIT 500", {"moment": moment})
 
-    def counts(self) -> dict[BoardStatus, int]:
-        """Return how many tasks there are of each status."""
-        rows = self._store.rows(("SELECT status, count(*) FROM board_tasks GROUP BY status", {}))
+    def counts(self, project: str = "") -> dict[BoardStatus, int]:
+        """Return how many tasks there are of each status, of a project or of all."""
+        where = "WHERE project = :project " if project else ""
+        question = f"SELECT status, count(*) FROM board_tasks {where}GROUP BY status"  # noqa: S608
+        rows = self._store.rows((question, {"project": project} if project else {}))
         return {BoardStatus(status): int(number) for status, number in rows}
 
     def take(

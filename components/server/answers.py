@@ -15,6 +15,7 @@ from starlette.routing import Match
 
 from components import errors
 from components.board import NotInTodo, ProjectBusy
+from components.server.core import ProjectNotNamed
 from components.server.places import TooManyStreams
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,11 @@ HTTP_STATUS: Mapping[type[Exception], int] = {
     errors.StateCorrupt: 503,
     errors.StateForeign: 503,
 }
-FIELDS: Mapping[type[Exception], str] = {errors.UnsafeUrl: "repository", errors.UnsafeName: "branch"}
+FIELDS: Mapping[type[Exception], str] = {
+    errors.UnsafeUrl: "repository",
+    errors.UnsafeName: "branch",
+    ProjectNotNamed: "project",
+}
 """Which field of a request an error is about that is found behind the edge."""
 UNREADABLE = "There was an error parsing the body"
 """What FastAPI says of a body that is nested too deeply, or not in the encoding that it announces."""

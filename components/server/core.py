@@ -13,7 +13,7 @@ from fastapi import Request, WebSocket
 from components import git, projects
 from components.board import Board
 from components.config import Loaded
-from components.errors import NotARepository, NotFound
+from components.errors import ConfigError, NotARepository, NotFound
 from components.hook_register import HookRegister
 from components.projects import Project
 from components.redact import Redactor
@@ -25,6 +25,10 @@ from components.server.places import Places
 from components.setting_kinds import nearest
 from components.store import Store
 from components.task_persistence import host_name
+
+
+class ProjectNotNamed(ConfigError):
+    """Several projects are known, and none was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,13 @@ class Core:
     def project(self, word: str) -> Project:
         """Return the project of a name, or of the path of a known one; "" is the only one, where there is one.
 
-        Raises NotFound with the known names, NotARepository where it is none any more.
+        Raises NotFound and ProjectNotNamed with the known names, NotARepository where it is none any more.
         """
         known = self.projects()
         if not word and len(known) == 1:
             word = next(iter(known))
+        if not word and known:
+            raise ProjectNotNamed(f"project: there are several; name one of: {', '.join(sorted(known))}")
         name = next((name for name, path in known.items() if word in (name, str(path))), "")
         if not name:
             listed = ", ".join(sorted(known)) or "none; add `projects:` to config.yaml"

@@ -149,7 +149,8 @@ class Readings(Collector):
         yield _counter("agent_runner_restarts", "Attempts after the first.", self._ask(ATTEMPTS)[0][0])
         yield _counter(
             "agent_runner_adopted",
-            "Executions taken up again after their runner was gone.",
+            "Executions taken up again after their runner was gone. Those that the history cannot tell of are counted"
+            " since this process began.",
             self._ask(ADOPTED)[0][0] + self.adopted,
         )
 

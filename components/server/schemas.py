@@ -161,7 +161,7 @@ class TaskShown(BaseModel):
 
 
 class TaskList(BaseModel):
-    """Tasks of the board, newest first; `counts` are of all of them."""
+    """Tasks of the board, newest first; `counts` are of all of the project, or of all projects."""
 
     tasks: list[TaskShown]
     counts: dict[str, int]

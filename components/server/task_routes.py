@@ -39,9 +39,9 @@ class Filter(Given):
 
 @routes.get("", response_model=TaskList)
 def select(core: Here, given: Annotated[Filter, Query()]) -> dict[str, Any]:
-    """List the tasks of the board, newest first."""
+    """List the tasks of the board, newest first; `counts` are of the project that is asked for, or of all."""
     tasks = core.board.select(given.project, str(given.status or ""), given.before, given.limit)
-    return {"tasks": [shown(task) for task in tasks], "counts": core.board.counts()}
+    return {"tasks": [shown(task) for task in tasks], "counts": core.board.counts(given.project)}
 
 
 @routes.get("/{task_id}", response_model=TaskShown)

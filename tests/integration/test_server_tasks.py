@@ -383,3 +383,22 @@ def test_the_board_is_kept_by_the_store(server: Server, api: httpx.Client) -> No
     database.close()
 
     assert rows == [(task, "todo")]
+
+
+def test_where_there_are_several_projects_one_is_to_be_named(tmp_path: Path) -> None:
+    """Once it was a 404 for no name; the counts were of all projects, and a day that is none cost nothing."""
+    (tmp_path / "home").mkdir(mode=0o700)
+    config = tmp_path / "home" / "config.yaml"
+    config.write_text(f"projects: {{site: {tmp_path / 'shop'}, site2: {make_repository(tmp_path / 'site2')}}}\n")
+    config.chmod(0o600)
+    with serving(tmp_path) as server, server.client() as api:
+        refused = api.post("/api/tasks", json={"title": "Where?"})
+        made = api.post("/api/tasks", json={"title": "Here", "project": "site"})
+        counts = {name: api.get("/api/tasks", params={"project": name}).json()["counts"] for name in ("site", "zz", "")}
+        no_day = api.get("/api/costs", params={"since": "x"})
+
+    assert (refused.status_code, refused.json()["field"]) == (400, "project")
+    assert "site, site2" in refused.json()["error"]
+    assert made.status_code == 201
+    assert [counts[name].get("todo", 0) for name in ("site", "zz", "")] == [1, 0, 1]
+    assert (no_day.status_code, no_day.json()["field"]) == (400, "since")
