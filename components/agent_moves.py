@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from components import agent_items, agent_rows, agent_statements
-from components.agent import AGENT_MOVES, SETTLED, Agent, AgentStatus, NodeKind, OnFailure
+from components.agent import AGENT_MOVES, SETTLED, Agent, AgentStatus, NodeKind, OnFailure, Workflow
 from components.agent_statements import Condition
 from components.ports import QueueEntry
 from components.store import now_text
@@ -36,6 +36,13 @@ class Moves:
         """Return agents as they are now."""
         chosen = sa.select(*COLUMNS).where(*where).order_by(agents.c.priority, agents.c.created_at, agents.c.id)
         return [agent_rows.agent(tuple(row)) for row in self.connection.execute(chosen)]
+
+    def is_known(self, one: Agent | Workflow | None) -> bool:
+        """Is there an agent, or a workflow, of this id?"""
+        if one is None:
+            return False
+        table = agents if isinstance(one, Agent) else workflows
+        return self.connection.execute(sa.select(table.c.id).where(table.c.id == one.id)).first() is not None
 
     def move(self, one: Agent, after: AgentStatus, **facts: object) -> Agent | None:
         """Move an agent from where it was seen, by its status and attempt; None where another was faster."""

@@ -26,8 +26,6 @@ _MOVES = f"SELECT {', '.join(agent_rows.MOVE_NAMES)} FROM agent_moves"  # noqa: 
 One = TypeVar("One", Agent, Workflow)
 Edge = tuple[str, str]
 """The id of a parent, and of what depends on it."""
-MOST_ATTEMPTS = 100
-"""Attempts among which is looked for where the first one began."""
 
 
 class AgentStore:
@@ -38,11 +36,13 @@ class AgentStore:
         self._one_at_a_time = threading.Lock()  # a lock wakes whoever is next at once, where SQLite has them ask again
 
     def add(self, agents: Sequence[Agent], edges: Sequence[Edge] = (), workflow: Workflow | None = None) -> None:
-        """Enter agents with their dependencies, and with `workflow` a new workflow of them: all or nothing."""
+        """Enter agents with their dependencies, and with `workflow` a new workflow of them; nothing if known."""
         from components import store_tables as tables
 
         now = now_text()
         with self.turn() as moves:
+            if moves.is_known(agents[0] if workflow is None and agents else workflow):
+                return
             if workflow is not None:
                 entered = replace(workflow, created_at=now, updated_at=now)
                 moves.connection.execute(tables.workflows.insert().values(agent_rows.columns(entered)))
@@ -189,7 +189,7 @@ class AgentStore:
 
     def given_to(self, one: Agent) -> str:
         """Return the commit that the first attempt at an agent's work began at, "" where the history does not tell."""
-        earlier = {f"e{number}": execution_of(one.id, number) for number in range(1, min(one.attempt, MOST_ATTEMPTS))}
+        earlier = {f"e{number}": execution_of(one.id, number) for number in range(1, min(one.attempt, 100))}
         ids = ", ".join(f":{name}" for name in earlier) or "''"
         text = f"SELECT id, base_commit FROM executions WHERE base_commit <> '' AND id IN ({ids})"  # noqa: S608
         found = {row[0]: str(row[1]) for row in self._store.rows((text, earlier))}

@@ -72,6 +72,11 @@ def in_order(one: Workflow, agents: Sequence[Agent]) -> list[Agent]:
     return sorted(agents, key=place)
 
 
+def users_key(word: str) -> str:
+    """Return the key for a word that somebody chose, apart from the keys of schedules; "" for none."""
+    return f"a person's: {word}" if word else ""
+
+
 def _id_of(key: str) -> str:
     return hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32] if key else uuid.uuid4().hex
 

@@ -51,6 +51,7 @@ def command() -> None:
 @click.option("--title", metavar="TEXT", default="", help="What it is called.  [default: the task's first line]")
 @click.option("--priority", type=click.IntRange(0, 1_000_000), default=100, show_default=True, help="Lowest first.")
 @click.option("--limit", "limits", metavar="NAME=VALUE", multiple=True, help="A setting of this agent alone.")
+@click.option("--key", metavar="KEY", default="", help="The same key again spawns no other agent.")
 @click.option("--wait", "waits", is_flag=True, help="Wait for its end, and print what it said.")
 @click.option("--no-worker", is_flag=True, help="Leave it to workers that run already.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -66,6 +67,7 @@ def spawn(  # noqa: PLR0913
     title: str,
     priority: int,
     limits: tuple[str, ...],
+    key: str,
     waits: bool,
     no_worker: bool,
     as_json: bool,
@@ -93,7 +95,7 @@ def spawn(  # noqa: PLR0913
             project=above.project if above and not project else session.project(config, project or "", None),
             config_file=session.config_file(file),
         )
-        made = workflow_entry.spawn(agents, wanted, config, above)
+        made = workflow_entry.spawn(agents, wanted, config, above, workflow_entry.users_key(key))
         engine.advance(made.workflow_id)
         session.Session(config, agents, file, not no_worker).have_driven(made.workflow_id)
         if waits:

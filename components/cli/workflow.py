@@ -38,11 +38,21 @@ def command() -> None:
 @command.command()
 @click.argument("path", metavar="FILE", type=Path)
 @click.option("--project", "-p", metavar="PROJECT", help="The repository.  [default: the file's, else the current one]")
+@click.option("--key", metavar="KEY", default="", help="The same key again runs no other workflow.")
 @_background
 @_no_worker
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object (with -b).")
 @_config
-def run(path: Path, project: str | None, background: bool, no_worker: bool, as_json: bool, file: Path | None) -> int:
+def run(
+    *,
+    path: Path,
+    project: str | None,
+    key: str,
+    background: bool,
+    no_worker: bool,
+    as_json: bool,
+    file: Path | None,
+) -> int:
     """Run a workflow from a YAML file."""
     from components import workflow_entry, workflow_file
 
@@ -51,7 +61,7 @@ def run(path: Path, project: str | None, background: bool, no_worker: bool, as_j
     graph = replace(graph, project=session.project(config, project or graph.project, None if project else path))
     with session.engine(config) as (agents, engine):
         after = agents.last_move()
-        made = workflow_entry.enter(agents, graph, config, session.config_file(file))
+        made = workflow_entry.enter(agents, graph, config, session.config_file(file), workflow_entry.users_key(key))
         engine.run(made.id)
         if as_json:
             show(json.dumps({"id": made.id, "name": made.name}))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Response
 
 from components import workflow_entry, workflow_file
 from components.agent import Agent, AgentStatus, Workflow, WorkflowStatus
@@ -29,20 +29,25 @@ from components.server.workflow_shapes import (
     WorkflowShown,
 )
 from components.workflow_engine import WorkflowEngine
+from components.workflow_entry import users_key
 
 routes = APIRouter(prefix="/api", tags=["workflows"])
 Here = Annotated[Core, Depends(core_of)]
+Key = Annotated[
+    str,
+    Header(alias="Idempotency-Key", max_length=200, description="The same key again finds what it made first."),
+]
 
 
 @routes.post("/workflows", status_code=201, response_model=WorkflowShown)
-def create(core: Here, given: NewWorkflow, response: Response) -> dict[str, Any]:
-    """Enter a workflow; it begins with `run`."""
+def create(core: Here, given: NewWorkflow, response: Response, key: Key = "") -> dict[str, Any]:
+    """Enter a workflow; it begins with `run`. A key that was given before finds the workflow that it made."""
     plain = given.model_dump(mode="json", exclude={"nodes", "defaults"})  # these are read below, whatever is in them
     data = {key: value for key, value in plain.items() if value != ""} | {"nodes": given.nodes}
     data |= {"defaults": given.defaults} if given.defaults else {}
     graph = workflow_file.graph_of(data, given.name, may_be_empty=True)
     graph = replace(graph, project=str(core.project(given.project).path))
-    made = workflow_entry.enter(AgentStore(core.store), graph, core.loaded.config, core.config_file)
+    made = workflow_entry.enter(AgentStore(core.store), graph, core.loaded.config, core.config_file, users_key(key))
     response.headers["Location"] = f"/api/workflows/{made.id}"
     return _shown(core, made.id)
 
@@ -119,8 +124,8 @@ def reject(core: Here, workflow_id: str, node: str, given: Answer | None = None)
 
 
 @routes.post("/agents", status_code=202, response_model=AgentShown)
-def spawn(core: Here, given: NewAgent) -> dict[str, Any]:
-    """Spawn an agent; it begins when its parent, if it has one, is over."""
+def spawn(core: Here, given: NewAgent, key: Key = "") -> dict[str, Any]:
+    """Spawn an agent; it begins when its parent is over. A key that was given before finds the agent that it made."""
     agents = AgentStore(core.store)
     parent = agents.agent(safe(given.parent)) if given.parent else None
     checked = workflow_file.node_of({"id": "a", "task": given.task, "limits": given.limits})
@@ -136,7 +141,7 @@ def spawn(core: Here, given: NewAgent) -> dict[str, Any]:
         project=parent.project if parent and not given.project else str(core.project(given.project).path),
         config_file=core.config_file,
     )
-    made = workflow_entry.spawn(agents, wanted, core.loaded.config, parent)
+    made = workflow_entry.spawn(agents, wanted, core.loaded.config, parent, users_key(key))
     with _engine(core, agents) as engine:
         engine.advance(made.workflow_id)
     _have_driven(core, agents, made.workflow_id)

@@ -319,6 +319,8 @@ def test_a_person_approves_and_a_map_fans_out(desk: Desk) -> None:
 def test_a_spawned_child_waits_for_its_parent(desk: Desk) -> None:
     parent = desk.told("agent", "spawn", "write spec.md", "--role", "architect")
 
+    keyed = ("agent", "spawn", "write it", "--key", "k", "--no-worker")
+    assert desk.told(*keyed, "--parent", parent["id"])["id"] == desk.told(*keyed)["id"]
     child = desk.told("agent", "spawn", "write code.py", "--parent", parent["id"], "--role", "backend_dev", "--wait")
 
     assert (child["status"], child["result"]) == ("completed", "I wrote code.py beside spec.md")

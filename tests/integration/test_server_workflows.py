@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -129,6 +130,19 @@ def test_an_agent_is_spawned_from_another_ones_work(api: httpx.Client) -> None:
     assert ended["result"].startswith("wrote code.py beside spec.md")
     assert ended["needs"] == [parent["id"]]
     assert {parent["id"], child["id"]} <= {one["id"] for one in told(api.get("/api/agents"))["agents"]}
+
+
+def test_the_same_key_again_finds_what_it_made(api: httpx.Client) -> None:
+    """Regression: who did not hear the answer, and asked again, made a second agent."""
+    key = {"Idempotency-Key": "order 17"}
+    graph = {"name": "keyed", "nodes": [{"id": "gate", "kind": "approval"}]}
+
+    with ThreadPoolExecutor(4) as pool:
+        agents = pool.map(lambda _: told(api.post("/api/agents", json={"task": "x.txt"}, headers=key), 202), range(4))
+    workflows = [told(api.post("/api/workflows", json=graph, headers=key), 201) for _ in range(2)]
+
+    assert len({one["id"] for one in agents}) == 1
+    assert workflows[0]["id"] == workflows[1]["id"]
 
 
 @pytest.mark.parametrize(
