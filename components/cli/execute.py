@@ -14,7 +14,7 @@ import click
 
 from components.errors import AgentMissing, MergeConflict, RunnerError, UnsafeName, UnsafeUrl
 from components.model import Held, Verdict
-from components.states import Phase, Reason
+from components.states import Door, Phase, Reason
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -103,7 +103,7 @@ def command(claim: str, alive: int) -> int:
     """Run a typed task to its end, from wherever it is."""
     os.set_inheritable(alive, False)
     gc.set_threshold(YOUNG_OBJECTS)
-    from components import background, typed_task, workplace
+    from components import agent_wanted, background, typed_task, workplace
     from components.app import AdvancedAgentRunner
     from components.cli.run import terminal
     from components.config import load
@@ -122,7 +122,9 @@ def command(claim: str, alive: int) -> int:
         return give_up(config, typed, error)
     config = configured(typed, os.environ)
     ui = terminal(config)
-    source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, typed.task.role, typed.task.level)
+    on_beat = partial(agent_wanted.require, config, typed) if typed.door is Door.WORKFLOW else None
+    role, level = typed.task.role, typed.task.level
+    source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, role, level, on_beat)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)
     runner.door, runner.project, runner.restarted_from = typed.door, str(typed.repository), typed.restarted_from
     runner.on_end = partial(keep_verdict, home)

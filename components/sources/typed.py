@@ -6,14 +6,15 @@ comments. So a task of a person at a terminal runs through the same steps as one
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from components import durable
-from components.errors import NotFound, TaskTaken
+from components.errors import NotFound, RunnerError, TaskTaken
 from components.model import Task
 from components.ports import Alarm, Change, Registration
 from components.states import Complexity, TaskStatus
@@ -25,14 +26,21 @@ NOTES_LIMIT = 64 * 1024
 class TypedTaskSource:
     """The task of one directory, offered to one agent. Nobody else is offered it, so its lock is atomic."""
 
-    def __init__(self, directory: Path, agent_id: str, role: str, level: str) -> None:
+    def __init__(
+        self, directory: Path, agent_id: str, role: str, level: str, on_beat: Callable[[], object] | None = None
+    ) -> None:
+        """`on_beat` is called with each sign of life; what it cannot do is left to the next one."""
         self._directory = directory
         self._agent_id = agent_id
         self._role = role
         self._level = level
+        self._on_beat = on_beat
 
     def register(self) -> Registration:
         """Return ourselves: there is no server to sign in to."""
+        if self._on_beat is not None:
+            with contextlib.suppress(RunnerError):
+                self._on_beat()
         return Registration(self._agent_id, self._role, self._level)
 
     def last_seen(self) -> str:

@@ -21,15 +21,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components import store_url, workflow_entry, workflow_file
+from components import agent_wanted, cancelling, store_url, workflow_entry, workflow_file
 from components.agent import Agent, AgentStatus, NodeKind, OnFailure, Workflow, WorkflowStatus
 from components.agent_performer import AgentPerformer
 from components.agent_store import AgentStore
 from components.config import Config, load
 from components.errors import AmbiguousId, IllegalMove
+from components.model import Task
 from components.ports import QueueEntry
 from components.schedule_kind import Schedule
 from components.store import Store
+from components.typed_task import TypedTask
 from components.workflow import Graph, Node, ready
 from components.workflow_engine import WorkflowEngine
 from tests import postgresql
@@ -400,6 +402,29 @@ def test_a_cancelled_workflow_begins_nothing_more_and_asks_what_is_at_work_to_en
         place.engine.run(made.id)
     with pytest.raises(IllegalMove, match="is cancelled already"):
         place.engine.cancel(made.id)
+
+
+def test_a_runner_sees_that_its_agent_was_cancelled_or_that_another_attempt_has_its_place(
+    file_place: Place, tmp_path: Path
+) -> None:
+    """Regression: where its worker was dead, an attempt that nobody wanted worked on beside the next one."""
+    made = file_place.enter(Node("a", "do"), Node("b", "do"))
+    file_place.engine.run(made.id)
+    one, other = (file_place.agents.begin(QueueEntry(one.id), "here") for one in file_place.agents.agents_of(made.id))
+    assert one is not None and other is not None
+    config = load({"home": str(tmp_path / "home"), "store": file_place.store.url}, {}).config
+
+    def is_ended(agent: Agent) -> bool:
+        task = Task(f"agent-{agent.short_id}-20261121T120000", "do")
+        agent_wanted.require(config, TypedTask(agent.execution_id, task, tmp_path, "shop"))
+        return cancelling.is_asked(config.home, agent.execution_id)
+
+    assert not is_ended(one)
+    assert not is_ended(replace(one, id="f" * 32))  # a store that was lost ends nobody
+    file_place.agents.begin(QueueEntry(one.id, 2), "elsewhere")
+    assert (is_ended(one), is_ended(other)) == (True, False)
+    file_place.engine.cancel(made.id)
+    assert is_ended(other)
 
 
 def test_a_name_that_several_workflows_have_means_the_one_that_is_not_over(file_place: Place) -> None:
