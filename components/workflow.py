@@ -51,17 +51,17 @@ class Graph:
 
 def check(graph: Graph) -> Graph:
     """Return the graph. Raises ConfigError with every mistake: ids given twice, unknown dependencies, cycles."""
-    require(graph.name, mistakes(graph.nodes))
+    require(f"workflow {graph.name[:80]!r}", mistakes(graph.nodes))
     return graph
 
 
-def require(name: str, found: Iterable[str]) -> None:
+def require(subject: str, found: Iterable[str]) -> None:
     """Raise ConfigError where there are mistakes, with all that a person would want to read of them."""
     listed = list(found)
     if listed:
         more = [f"... and {len(listed) - SHOWN_MISTAKES} more"] if len(listed) > SHOWN_MISTAKES else []
         lines = "\n".join(f"  {line}" for line in [*listed[:SHOWN_MISTAKES], *more])
-        raise ConfigError(f"workflow {name[:80]!r} has {len(listed)} mistake{'s' * (len(listed) > 1)}:\n{lines}")
+        raise ConfigError(f"{subject} has {len(listed)} mistake{'s' * (len(listed) > 1)}:\n{lines}")
 
 
 def mistakes(nodes: Sequence[Node], place: Callable[[int], str] = lambda _: "") -> list[str]:
@@ -71,7 +71,9 @@ def mistakes(nodes: Sequence[Node], place: Callable[[int], str] = lambda _: "") 
     found = [f"node {name!r}: {counts[name]} nodes have this id; give each its own" for name in twice]
     offered = tuple(list(counts)[:OFFERED_NODES])
     for number, node in enumerate(nodes):
-        for wanted in dict.fromkeys(node.needs):
+        for wanted, times in Counter(node.needs).items():
+            if times > 1:
+                found.append(f"node {node.id!r}{place(number)}: it needs {wanted[:80]!r} {times} times; name it once")
             if wanted not in counts:
                 near = nearest(wanted[:80], offered) if len(found) < SHOWN_MISTAKES else ""
                 found.append(

@@ -123,13 +123,14 @@ class WorkflowEngine:
         wrong = agents.c.status.in_([str(status) for status in GONE_WRONG]) & (agents.c.workflow_id == workflow_id)
         has_items = agents.c.id.in_(_maps_with_items(workflow_id))
         again: Facts = {"attempt": agents.c.attempt + 1, "reason": "", "error": "", "ended_at": "", "queue_key": ""}
+        again["seconds"] = 0.0  # a time that is shown is that of this attempt
         with self._agents.turn() as moves:
             if ending := self.ending(workflow_id):
                 raise IllegalMove(
                     f"{_named(ending)} of workflow {workflow_id[:8]} still ends; retry it when that is over"
                 )
             count = len(moves.move_all(wrong & has_items, AgentStatus.ACTIVE, **again))
-            count += len(moves.move_all(wrong, AgentStatus.PENDING, **again))
+            count += len(moves.move_all(wrong, AgentStatus.PENDING, started_at="", **again))
             if not count:
                 raise IllegalMove(f"nothing of workflow {workflow_id[:8]} has failed, was skipped or was cancelled")
             moves.begin_workflow(workflow_id, ["failed", "cancelled", "completed"], ended_at="", error="")

@@ -66,13 +66,13 @@ def graph_of(
         return [way for way, _ in told]
 
     if tell(unkeepable(data)):
-        workflow.require(name, found)
+        workflow.require(f"workflow {name[:80]!r}", found)
     nodes = _checked(data, tell(problems_of(data, SCHEMA)), found, the_place)
     if isinstance(data, dict):
         if data.get("nodes") == [] and not may_be_empty:
             found.append("it has no node; add one under `nodes`")
         found += _problems_of_branch(data.get("branch"), the_place(("branch",)))
-    workflow.require(name, found)
+    workflow.require(f"workflow {name[:80]!r}", found)
     assert isinstance(data, dict)
     texts = {key: str(data.get(key, "")) for key in ("name", "description", "project", "branch")}
     return Graph(nodes=nodes, **texts)
@@ -106,20 +106,20 @@ def _rest_of_node(one: object, wrong: Collection[str | int], number: int) -> Nod
     parts = _plain({key: value for key, value in given.items() if isinstance(key, str) and key not in wrong})
     return Node(
         id=str(known) if is_told else f"number {number + 1}",
-        needs=tuple(dict.fromkeys(parts.get("needs", ()))),
+        needs=tuple(parts.get("needs", ())),
         limits=parts.get("limits", {}),
     )
 
 
-def node_of(data: object, defaults: Mapping[str, Any] | None = None) -> Node:
-    """Return one node that plain data describes. Raises ConfigError with every mistake."""
+def node_of(data: object, defaults: Mapping[str, Any] | None = None, subject: str = "") -> Node:
+    """Return one node that plain data describes; `subject` is its name for people. Raises ConfigError with every mistake."""
     name = str(data.get("id", "?"))[:80] if isinstance(data, dict) else "?"
     for problems in (unkeepable(data), problems_of(data, NODE)):
         found = [f"{_dotted(way) or 'node'}: {words}" for way, words in problems]
-        workflow.require(f"node {name}", found)
+        workflow.require(subject or f"node {name!r}", found)
     assert isinstance(data, dict)
     node = _node(data, {"defaults": dict(defaults or {})})
-    workflow.require(f"node {name}", _problems_of_node(node))
+    workflow.require(subject or f"node {name!r}", _problems_of_node(node))
     return node
 
 
@@ -153,7 +153,7 @@ def _node(data: Mapping[str, Any], whole: Mapping[str, Any]) -> Node:
         id=given["id"],
         task=given.get("task", ""),
         title=given.get("title", ""),
-        needs=tuple(dict.fromkeys(given.get("needs", ()))),
+        needs=tuple(given.get("needs", ())),
         role=given.get("role", ""),
         level=given.get("level", ""),
         complexity=given.get("complexity", ""),

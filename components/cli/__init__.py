@@ -54,6 +54,7 @@ EXIT_CODES: Mapping[type[Exception], int] = {
     errors.TaskTaken: 5,
     errors.AgentMissing: 69,
     errors.SourceUnavailable: 69,
+    errors.StoreUnavailable: 69,
     errors.StateForeign: 75,
     errors.AgentIdInUse: 75,
     errors.TooManyTasks: 75,

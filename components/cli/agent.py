@@ -109,7 +109,9 @@ def _limits(given: tuple[str, ...]) -> dict[str, str]:
     pairs = dict(one.partition("=")[::2] for one in given)
     return {
         name: str(value)
-        for name, value in workflow_file.node_of({"id": "a", "task": "x", "limits": pairs}).limits.items()
+        for name, value in workflow_file.node_of(
+            {"id": "a", "task": "x", "limits": pairs}, subject="the agent"
+        ).limits.items()
     }
 
 

@@ -128,7 +128,7 @@ def spawn(core: Here, given: NewAgent, key: Key = "") -> dict[str, Any]:
     """Spawn an agent; it begins when its parent is over. A key that was given before finds the agent that it made."""
     agents = AgentStore(core.store)
     parent = agents.agent(safe(given.parent)) if given.parent else None
-    checked = workflow_file.node_of({"id": "a", "task": given.task, "limits": given.limits})
+    checked = workflow_file.node_of({"id": "a", "task": given.task, "limits": given.limits}, subject="the agent")
     wanted = Agent(
         "",
         role=str(given.role),

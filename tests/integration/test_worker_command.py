@@ -147,6 +147,7 @@ def test_what_recurs_is_shown_with_its_next_time_and_withdrawn_by_name(place: Pl
 def test_a_worker_whose_store_is_away_says_so_once_and_waits(place: Place) -> None:
     """Regression: it exited with 1, where the queue was another database than the store."""
     place.env["HEADLESS_PM_STORE"] = "postgresql://runner@127.0.0.1:1/runs"
+    assert place.run("worker", "--show").returncode == place.run("workflow", "list").returncode == 69
     place.env["HEADLESS_PM_QUEUE"] = f"sqlite:///{place.log.parent / 'queue.db'}"
     worker = place.start()
     until(lambda: "waiting for it" in (place.log.read_text() if place.log.exists() else ""), "the wait", 30)

@@ -132,6 +132,13 @@ def test_a_file_that_is_no_workflow_is_refused(text: str, words: str) -> None:
     assert words in refusal(text)
 
 
+def test_a_parent_named_twice_and_a_mistake_in_an_agent_of_no_workflow_are_told_as_such() -> None:
+    with pytest.raises(ConfigError, match="node 'b'.*: it needs 'a' 2 times; name it once"):
+        workflow_file.parsed("name: x\nnodes: [{id: a, task: x}, {id: b, task: x, needs: [a, a]}]", "x.yaml")
+    with pytest.raises(ConfigError, match="^the agent has 1 mistake:\n  limits.evidence"):
+        workflow_file.node_of({"id": "a", "task": "x", "limits": {"evidence": "zzz"}}, subject="the agent")
+
+
 def test_all_mistakes_are_named_at_once() -> None:
     said = refusal(
         HEAD + "  - {id: a, task: x, needs: [b]}\n  - {id: b, task: x, needs: [a, z]}\n  - {id: b, task: x}\n"
