@@ -112,7 +112,7 @@ def _rest_of_node(one: object, wrong: Collection[str | int], number: int) -> Nod
 
 
 def node_of(data: object, defaults: Mapping[str, Any] | None = None, subject: str = "") -> Node:
-    """Return one node that plain data describes; `subject` is its name for people. Raises ConfigError with every mistake."""
+    """Return one node that plain data describes, called `subject`. Raises ConfigError with every mistake."""
     name = str(data.get("id", "?"))[:80] if isinstance(data, dict) else "?"
     for problems in (unkeepable(data), problems_of(data, NODE)):
         found = [f"{_dotted(way) or 'node'}: {words}" for way, words in problems]
