@@ -28,7 +28,7 @@ from tests.pm_server import PmServer, running_pm
 from tests.waiting import until
 
 IS_FULL = os.environ.get("CHAOS") == "full"
-EXAMPLES, STEPS = (60, 25) if IS_FULL else (4, 10)
+EXAMPLES, STEPS = (60, 25) if IS_FULL else (2, 10)
 SECONDS = 3600.0 if IS_FULL else 400.0
 SIZE = 2
 STIR_SECONDS = 1.0
