@@ -465,8 +465,8 @@ def test_the_history_is_filtered_and_the_filter_is_kept_in_the_address(server: S
 
 
 def test_the_charts_tell_in_a_table_what_they_show(server: Server, open_page: Open) -> None:
-    entered(server, 4, ExecutionStatus.SUCCEEDED, "Good", days_ago=0.01)
-    entered(server, 1, ExecutionStatus.FAILED, "Bad", days_ago=0.01)
+    entered(server, 4, ExecutionStatus.SUCCEEDED, "Good", days_ago=0.0)
+    entered(server, 1, ExecutionStatus.FAILED, "Bad", days_ago=0.0)
     page = open_page("costs")
 
     chart = page.locator("figure", has_text="Outcomes per day")
@@ -494,7 +494,7 @@ def test_a_workspace_with_unsaved_work_is_removed_only_with_a_snapshot(server: S
 
 def test_the_rate_of_success_is_of_what_succeeded_or_failed(server: Server, open_page: Open) -> None:
     for number, status in ((3, ExecutionStatus.SUCCEEDED), (1, ExecutionStatus.FAILED), (6, ExecutionStatus.CANCELLED)):
-        entered(server, number, status, status, days_ago=0.01)
+        entered(server, number, status, status, days_ago=0.0)
     page = open_page()
 
     expect(page.locator(".key", has_text="Succeeded")).to_contain_text("75%3 of 4 that succeeded or failed, in 7 days")
