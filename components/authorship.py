@@ -18,17 +18,32 @@ CLOCK_SECONDS = 1.0
 ASKED = r"\bmerg(?:e|es|ed|ing)\b[^\n]{0,80}(?<![\w./-])"
 """What stands before the name of a branch that a task asks to have merged."""
 
-Span = tuple[float, float]
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The time in which an agent worked (seconds since 1970), and what it found: that is not of its making.
+
+    `head` is the commit that it came to, `dirty` what was not committed then, with digests; "" and None if not known.
+    """
+
+    begin: float
+    end: float
+    head: str = ""
+    dirty: Mapping[str, str] | None = None
+
+    def covers(self, at: float) -> bool:
+        """Was the agent at work at that time?"""
+        return self.begin - CLOCK_SECONDS <= at <= self.end + CLOCK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """Where the work on a task began, and what is known of it.
 
-    `before` is how things stood when the first agent of the claim came; `spans` are the times in which its agents
-    worked (seconds since 1970); `earlier` are commits of this task that an earlier claim left in the main checkout,
-    and `left` its files there that were not committed, with a digest of their content. `is_idle` says that no agent of
-    the claim has used a tool: it cannot have changed anything.
+    `before` is how things stood when the first agent of the claim came; `spans` are the lives of its agents; `earlier`
+    are commits of this task that an earlier claim left in the main checkout, and `left` its files there that were not
+    committed, with a digest of their content. `is_idle` says that no agent of the claim has used a tool: it cannot have
+    changed anything.
     """
 
     task: Task
@@ -45,9 +60,9 @@ class Beginning:
         dirty = self.before.dirty if self.before else None
         return dirty and {path: told for path, told in dirty.items() if self.left.get(path) != told}
 
-    def is_in_span(self, at: float) -> bool:
-        """Was an agent of the claim at work at that time?"""
-        return any(begin - CLOCK_SECONDS <= at <= end + CLOCK_SECONDS for begin, end in self.spans)
+    def was_written(self, path: str, digest: str, at: float) -> bool:
+        """Did an agent of the claim give a file the content of that digest, if it was written last at that time?"""
+        return any(span.covers(at) and (span.dirty or {}).get(path) != digest for span in self.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,8 @@ def of(workspace: Workspace, beginning: Beginning, head: str, here: Collection[s
             for one in git_history.commits_of(top, base, head)
             if one.commit.id in beginning.earlier and one.commit.id not in there
         ]
-    then = [one for one in made if one.commit.id in beginning.earlier or _is_in(beginning, one.at)]
+    meanwhile = set() if beginning.is_idle else _meanwhile(top, beginning, made)
+    then = [one for one in made if one.commit.id in {*beginning.earlier, *meanwhile}]
     known = {_mail(who) for who in (*here, *(beginning.before.identities if beginning.before else ()))}
     own = [one for one in then if one.commit.id in beginning.earlier or not known or _mail(one.by) in known]
     strangers = sorted({one.by for one in then if one not in own})
@@ -94,9 +110,13 @@ def _mail(who: str) -> str:
     return who.rpartition("<")[2].lower()
 
 
-def _is_in(beginning: Beginning, at: int) -> bool:
-    """Was an agent of the task at work at that time, and not only in words?"""
-    return not beginning.is_idle and beginning.is_in_span(at)
+def _meanwhile(top: Path, beginning: Beginning, made: Sequence[Made]) -> set[str]:
+    """Return which commits were made while an agent of the task was at work, and were not there when it came."""
+    found: set[str] = set()
+    for span in beginning.spans:
+        lay = git_history.parents_of(top, beginning.base, span.head) if span.head not in ("", beginning.base) else {}
+        found |= {one.commit.id for one in made if span.covers(one.at) and one.commit.id not in lay}
+    return found
 
 
 def _anchor(top: Path, base: str, head: str, others: Sequence[str]) -> str:

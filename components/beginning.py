@@ -64,13 +64,13 @@ def _first_start(held: Held, tools: Tools) -> StartingPoint | None:
 
 
 def _spans(held: Held, tools: Tools) -> Iterator[Span]:
-    """Yield the times in which an agent of this claim worked; all time where none was noted."""
+    """Yield the lives of the agents of this claim; all time where none was noted."""
     is_noted = False
     for run, start in starts(held, tools):
         is_noted = True
-        yield start.at, end_of(run)
+        yield Span(start.at, end_of(run), start.head, start.dirty)
     if not is_noted:
-        yield 0.0, time.time()
+        yield Span(0.0, time.time())
 
 
 def end_of(run: RunDirectory) -> float:

@@ -18,6 +18,7 @@ from components.git import Commit, DiffStat
 from components.git_history import Made
 from components.model import Workspace
 from components.private_index import PrivateIndex
+from components.redact import listed
 
 MARKER = re.compile(rb"\+(<{7}|={7}|>{7})(?: .*)?\r?\n?")
 CONFLICT = [b"<" * 7, b"=" * 7, b">" * 7]
@@ -75,7 +76,8 @@ class _Gathering:
 
     def evidence(self) -> Evidence:
         top = self.workspace.path
-        head = self._head()
+        here = git.current_branch(top)
+        head = self._head(here)
         entries = starting_point.uncommitted(top)
         leftovers = tuple(entry.path for entry in entries if self._is_ours(entry))
         own = authorship.of(self.workspace, self.beginning, head, starting_point.identities(top))
@@ -91,7 +93,7 @@ class _Gathering:
         return Evidence(
             base=own.anchor,
             head=head,
-            branch=git.current_branch(top),
+            branch=here,
             tree=tree,
             commits=tuple(one.commit for one in own.commits),
             leftovers=leftovers,
@@ -99,16 +101,15 @@ class _Gathering:
             sha256=digest,
             is_change=(has_commit or has_files) and self._has_content(own.anchor, tree, lay),
             is_committed=has_commit and self._has_content(own.anchor, head, lay),
-            trouble=tuple(self._trouble(head, entries, marked)),
+            trouble=tuple(self._trouble(here, head, entries, marked)),
             notes=tuple(_notes(own.others, lay, self._appeared(head, entries, own.commits))),
         )
 
-    def _head(self) -> str:
-        """Return the tip of the task's branch, also where the agent has left another one checked out."""
+    def _head(self, here: str) -> str:
+        """Return the tip of the task's branch, also where the agent has left another one, `here`, checked out."""
         top, branch = self.workspace.path, self.workspace.branch
-        if branch and git.current_branch(top) != branch and git.branch_exists(top, branch):
-            return git_history.tip(top, branch)
-        return git.head_commit(top)
+        is_elsewhere = branch not in ("", here)
+        return (git_history.tip(top, branch) if is_elsewhere else "") or git.head_commit(top)
 
     def _diff(self, own: Own, head: str, tree: str) -> DiffStat:
         """Return the size of the work; where others' commits lie between the task's, the sum of its own parts."""
@@ -153,15 +154,15 @@ class _Gathering:
             return True
         if strange is None or self.beginning.is_idle:
             return False
-        return strange.get(entry.path) != digest and self._was_changed_at_work(entry.path)
+        return strange.get(entry.path) != digest and self._was_changed_at_work(entry.path, digest)
 
-    def _was_changed_at_work(self, path: str) -> bool:
-        """Was a file changed last while an agent of the claim worked? Of one that is gone nothing tells."""
+    def _was_changed_at_work(self, path: str, digest: str) -> bool:
+        """Did a file come to this content while an agent of the claim worked? Of one that is gone nothing tells."""
         try:
             changed = (self.workspace.path / path).lstat().st_ctime
         except OSError:
             return True
-        return self.beginning.is_in_span(changed - self.skew)
+        return self.beginning.was_written(path, digest, changed - self.skew)
 
     def _tree(self, head: str, leftovers: Sequence[str]) -> str:
         """Return the tree of HEAD with the leftovers, made in an index of our own."""
@@ -171,7 +172,7 @@ class _Gathering:
             raise GitFailed(f"git cannot take in {', '.join(failed[:5])}. Look at these files.")
         return index.tree()
 
-    def _trouble(self, head: str, entries: Sequence[git.Entry], marked: Sequence[str]) -> Iterator[str]:
+    def _trouble(self, here: str, head: str, entries: Sequence[git.Entry], marked: Sequence[str]) -> Iterator[str]:
         top, before, base = self.workspace.path, self.beginning.before, self.beginning.base
         begun = before.operation if before is not None and not self.workspace.is_worktree else ""
         operation = git.operation_in_progress(top)
@@ -181,7 +182,6 @@ class _Gathering:
             yield f"conflicts are not resolved in {listed(unmerged)}"
         if marked:
             yield f"conflict markers are left in {listed(marked)}"
-        here = git.current_branch(top)
         if here != self.workspace.branch:
             yield f"{here or 'no branch'} is checked out instead of {self.workspace.branch or 'a commit'}"
         if not git_history.is_ancestor(top, base, head):
@@ -200,12 +200,6 @@ def _notes(others: Sequence[str], lay: Sequence[str], appeared: Sequence[str]) -
         yield f"commits by {listed(others)}, made in the main checkout meanwhile, are not taken for the agent's"
     if lay:
         yield f"what somebody had not committed before the agent came was committed with it, as it was: {listed(lay)}"
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return the first of some names for a person, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _examined(patch: Path) -> tuple[list[str], str]:
