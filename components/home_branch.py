@@ -17,6 +17,7 @@ from pathlib import Path
 from components import branch_names, durable, faults, git, git_command, git_history, starting_point
 from components.errors import GitFailed, UnsafeName
 from components.model import Task, Workspace
+from components.redact import listed
 from components.worktree_entry import LOCK_AGE, remove_lock
 
 FILE = "agent-runner-checkout.json"
@@ -196,8 +197,7 @@ def _blobs(repository: Path, revision: str, paths: Sequence[str]) -> dict[str, s
 
 
 def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return git_command.printable(", ".join(paths[:3])) + more
+    return git_command.printable(listed(paths, 3))
 
 
 def _read(common: Path) -> _Note | None:

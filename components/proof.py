@@ -21,10 +21,10 @@ from components import (
 )
 from components.checking import Checked
 from components.errors import ConfigError, GitFailed, UnsafeName
-from components.evidence import Evidence, listed
+from components.evidence import Evidence
 from components.model import Held, Verdict, Workspace
 from components.reason_words import WORDS, detail
-from components.redact import plain
+from components.redact import listed, plain
 from components.run_directory import RunDirectory
 from components.starting_point import StartingPoint
 from components.states import Reason

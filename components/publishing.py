@@ -27,10 +27,9 @@ from components import (
     unproven,
 )
 from components.errors import ConfigError, GitFailed, UnsafeName
-from components.evidence import listed
 from components.model import Held, Verdict, Workspace
 from components.pull_request import NoPullRequest, Request
-from components.redact import Redactor, plain, secret_values, shorten
+from components.redact import Redactor, listed, plain, secret_values, shorten
 from components.run_directory import RunDirectory
 from components.states import Reason
 from components.tools import Tools

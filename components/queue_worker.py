@@ -231,8 +231,10 @@ class QueueWorker:
         self._bell.ring()
         for thread in self._threads:
             thread.join(timeout=JOIN_SECONDS)
-        put_away = self._bell.fall_silent if self._leaves_something() else self._bell.close
-        put_away()
+        if self._leaves_something():
+            self._bell.fall_silent()
+        else:
+            self._bell.close()
 
     def _leaves_something(self) -> bool:
         """Give back what was stopped; tell whether anything goes on without us."""

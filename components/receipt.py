@@ -12,9 +12,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from components import durable
-from components.evidence import Evidence, listed
+from components.evidence import Evidence
 from components.model import Verdict
-from components.redact import plain, shorten, within
+from components.redact import listed, plain, shorten, within
 from components.run_directory import RECEIPT, RunDirectory
 
 if TYPE_CHECKING:

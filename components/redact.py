@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -136,3 +136,9 @@ def _base64_forms(secret: bytes) -> Iterator[str]:
             characters = encode(bytes(offset) + secret).decode()
             first = -(-offset * 8 // 6)
             yield characters[first : (offset + len(secret)) * 8 // 6]
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of some names for a person, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

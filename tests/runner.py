@@ -66,6 +66,12 @@ def git(path: Path, *argv: str) -> str:
     return subprocess.run(["git", *argv], cwd=path, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
+    """Return where a task stands at the server, and its notes with the comments."""
+    now = pm.api.look(task["id"])
+    return now["status"], now["notes"]
+
+
 def begun_at(run: Path) -> float:
     """Return when a run directory was made: files that come into it later do not count."""
     spec = run / "spec.json"

@@ -12,7 +12,7 @@ from typing import Any
 from components import killing
 from components.run_directory import RunDirectory, RunState
 from tests.pm_server import PmServer
-from tests.runner import Runner, git
+from tests.runner import Runner, ended, git
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
@@ -33,11 +33,6 @@ def prepared(one: Runner, *, rules: str = "", agent: str = "", attempts: int = 1
         git(one.repository, "add", "-A")
         git(one.repository, "commit", "-qm", "Set the rules")
     return one
-
-
-def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
-    now = pm.api.look(task["id"])
-    return now["status"], now["notes"]
 
 
 def receipt(one: Runner) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from components.errors import GitFailed, UnsafeName
 from components.home_branch import FILE
 from components.model import Task, Workspace
 from tests.pm_server import PmServer
-from tests.runner import Runner, git, make_repository
+from tests.runner import Runner, ended, git, make_repository
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
@@ -27,11 +26,6 @@ def prepared(one: Runner, script: str = WORK, **env: str) -> Runner:
     file.write_text(f"set -e\ncat > /dev/null\n{script}\n")
     one.env |= {"AGENT_COMMAND": f"sh {file}", "HEADLESS_PM_EVIDENCE": "auto", "HEADLESS_PM_MAX_ATTEMPTS": "1", **env}
     return one
-
-
-def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
-    now = pm.api.look(task["id"])
-    return now["status"], now["notes"]
 
 
 def subjects(one: Runner, branch: str) -> list[str]:

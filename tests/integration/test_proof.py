@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.pm_server import PmServer
-from tests.runner import Runner, git
+from tests.runner import Runner, ended, git
 
 MakeRunner = Callable[..., Runner]
 
@@ -115,11 +115,6 @@ def strange(one: Runner) -> None:
     git(one.repository, "fetch", "-q", str(theirs), "main:strange")
     tree = git(one.repository, "rev-parse", "strange^{tree}")
     git(one.repository, "tag", "marked", git(one.repository, "commit-tree", tree, "-p", "main", "-m", "Marked"))
-
-
-def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
-    now = pm.api.look(task["id"])
-    return now["status"], now["notes"]
 
 
 def receipt(one: Runner) -> dict[str, Any]:

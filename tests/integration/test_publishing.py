@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.pm_server import PmServer
-from tests.runner import Runner, git, make_repository
+from tests.runner import Runner, ended, git, make_repository
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
@@ -59,11 +59,6 @@ def program(file: Path, text: str) -> Path:
     file.write_text(text)
     file.chmod(file.stat().st_mode | stat.S_IXUSR)
     return file
-
-
-def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
-    now = pm.api.look(task["id"])
-    return now["status"], now["notes"]
 
 
 def receipt(one: Runner) -> dict[str, Any]:

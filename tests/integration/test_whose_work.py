@@ -13,7 +13,7 @@ import pytest
 
 from components.run_directory import RunState
 from tests.pm_server import PmServer
-from tests.runner import Runner, git
+from tests.runner import Runner, ended, git
 from tests.waiting import until
 
 MakeRunner = Callable[..., Runner]
@@ -41,11 +41,6 @@ def died(one: Runner) -> None:
     until(lambda: run.state() is RunState.VANISHED, "the end of all of them")
     over = time.time() + 2.5  # commits tell whole seconds, and one more is allowed for
     until(lambda: time.time() > over, "a time in which nobody works")
-
-
-def ended(pm: PmServer, task: dict[str, Any]) -> tuple[str, str]:
-    now = pm.api.look(task["id"])
-    return now["status"], now["notes"]
 
 
 def evidence(one: Runner) -> dict[str, Any]:
