@@ -12,6 +12,7 @@ demo: $(VENV)/.demo
 
 # What fails among others, on a busy machine, is run once more by itself: what fails then has failed.
 test: $(VENV)/.dev
+	export PYTHONDONTWRITEBYTECODE=; \
 	$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS) || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none $(TESTS)
 
 # Kills daemons, shims and agents at random. CHAOS_SEED=n repeats the choices of a run, CHAOS_KILLS=n is how many.

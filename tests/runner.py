@@ -92,6 +92,8 @@ class Runner:
         self.ledger_file = directory / "ledger"
         script = directory / "agent.py"
         script.write_text(AGENT)
+        no_hooks = directory / "no-hooks"
+        no_hooks.mkdir(exist_ok=True)
         self.env = {
             **os.environ,
             "HEADLESS_PM_HOME": str(self.home),
@@ -99,6 +101,7 @@ class Runner:
             "HEADLESS_PM_API_KEY": pm.key,
             "HEADLESS_PM_SETTLE": "0.5",
             "HEADLESS_PM_POLL_INTERVAL": "0.2",
+            "HEADLESS_PM_HOOKS_DIRECTORY": str(no_hooks),  # they are for test_default_hooks, and for make demo
             "HEADLESS_PM_EVIDENCE": "none",  # the stand-in's word is taken; what is done with it is for test_proof
         }
         if agent:
