@@ -67,8 +67,10 @@ def require(subject: str, found: Iterable[str]) -> None:
 def mistakes(nodes: Sequence[Node], place: Callable[[int], str] = lambda _: "") -> list[str]:
     """Return what is wrong with how nodes depend on each other; `place` tells where one was written."""
     counts = Counter(node.id for node in nodes)
-    twice = (name for name, count in counts.items() if count > 1)
-    found = [f"node {name!r}: {counts[name]} nodes have this id; give each its own" for name in twice]
+    last = {node.id: number for number, node in enumerate(nodes) if counts[node.id] > 1}
+    found = [
+        f"node {name!r}{place(at)}: {counts[name]} nodes have this id; give each its own" for name, at in last.items()
+    ]
     offered = tuple(list(counts)[:OFFERED_NODES])
     for number, node in enumerate(nodes):
         for wanted, times in Counter(node.needs).items():

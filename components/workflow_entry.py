@@ -133,7 +133,7 @@ def settings_of(one: Agent) -> dict[str, str]:
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _completed(one: Agent, config: Config) -> Agent:

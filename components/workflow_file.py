@@ -193,7 +193,7 @@ def _problems_of_limits(node: Node) -> Iterator[str]:
     for name, value in node.limits.items():
         if name != MODEL:
             try:
-                BY_NAME[name].kind.from_text(str(value))
+                BY_NAME[name].kind.from_yaml(value)
             except ValueError as error:
                 yield f"limits.{name}: {error}"
     executor = node.limits.get("executor")

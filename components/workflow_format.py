@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.agent import PRIORITY, NodeKind, OnFailure
-from components.setting_kinds import TYPE_NAMES, nearest
+from components.setting_kinds import TYPE_NAMES, Choice, Number, nearest
 from components.settings import BY_NAME
 from components.states import Complexity, Level, Role
 
@@ -49,7 +49,13 @@ def _text(meaning: str) -> Schema:
 def _limit(name: str) -> Schema:
     if name == MODEL:
         return _line("The model, whatever the level.")
-    return {"description": BY_NAME[name].meaning, "type": ["string", "number"]}
+    meaning, kind = BY_NAME[name].meaning, BY_NAME[name].kind
+    if isinstance(kind, Number):
+        bounds = {"minimum": kind.minimum, "maximum": kind.maximum}
+        return {"description": meaning, "type": "integer" if kind.whole else "number", **bounds}
+    if isinstance(kind, Choice):
+        return {"description": meaning, "enum": list(kind.options)}
+    return _line(meaning)
 
 
 NEEDS: Schema = {

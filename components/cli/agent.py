@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,16 +104,26 @@ def spawn(  # noqa: PLR0913
     return _tell(made, waits, as_json)
 
 
-def _limits(given: tuple[str, ...]) -> dict[str, str]:
+def _limits(given: tuple[str, ...]) -> Mapping[str, object]:
     from components import workflow_file
 
-    pairs = dict(one.partition("=")[::2] for one in given)
-    return {
-        name: str(value)
-        for name, value in workflow_file.node_of(
-            {"id": "a", "task": "x", "limits": pairs}, subject="the agent"
-        ).limits.items()
-    }
+    limits = {name: _typed(name, text) for name, _, text in (one.partition("=") for one in given)}
+    return workflow_file.node_of({"id": "a", "task": "x", "limits": limits}, subject="the agent").limits
+
+
+def _typed(name: str, text: str) -> object:
+    """Return what a word means as a limit of that name; one that is none stays text, and is refused by its name."""
+    from components.errors import ConfigError
+    from components.setting_kinds import Number
+    from components.settings import BY_NAME
+
+    known = BY_NAME.get(name)
+    if known is None or not isinstance(known.kind, Number):
+        return text
+    try:
+        return known.kind.from_text(text)
+    except ValueError as error:
+        raise ConfigError(f"--limit {name}={text[:80]}: {error}") from error
 
 
 def _ended(agents: AgentStore, agent_id: str) -> Agent:

@@ -338,6 +338,16 @@ def test_a_spawned_child_waits_for_its_parent(desk: Desk) -> None:
         (["agent", "show", "feed"], 4, "there is no agent 'feed'"),
         (["agent", "spawn", " "], 2, "the task is empty"),
         (["agent", "spawn", "x", "--limit", "max_turn=3"], 2, "did you mean max_turns?"),
+        (
+            ["agent", "spawn", "x", "--limit", "max_turns=many"],
+            2,
+            "--limit max_turns=many: not a number; write a whole",
+        ),
+        (
+            ["agent", "spawn", "x", "--limit", "max_turns=0"],
+            2,
+            "--limit max_turns=0: out of range; write a whole number",
+        ),
         (["agent", "spawn", "x", "--project", "nowhere/at/all"], 4, "nowhere/at/all"),
     ],
 )

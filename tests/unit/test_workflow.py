@@ -72,7 +72,7 @@ def test_what_was_read_can_be_written_and_read_again() -> None:
     [
         ("- {id: a, task: x, needs: [c]}\n- {id: b, task: x, needs: [a]}\n- {id: c, task: x, needs: [b]}", "cycle: "),
         ("- {id: a, task: x, needs: [a]}", "cycle: a -> a"),
-        ("- {id: a, task: x}\n- {id: a, task: y}", "node 'a': 2 nodes have this id"),
+        ("- {id: a, task: x}\n- {id: a, task: y}", "node 'a' (line 4): 2 nodes have this id"),
         ("- {id: design, task: x}\n- {id: b, task: x, needs: [desing]}", "did you mean design?"),
         ("- {id: a, taks: x}", "node 'a', taks (line 3): not known; did you mean task?"),
         ("- {id: a}", "node 'a' (line 3): `task` is missing"),
@@ -85,7 +85,10 @@ def test_what_was_read_can_be_written_and_read_again() -> None:
         ("- {id: a, task: x, priority: -1}", "out of bounds; write 0 to"),
         ("- {id: a/b, task: x}", "'a/b' is not allowed; write letters, digits"),
         ("- {id: a, task: x, limits: {agent_command: rm}}", "limits, agent_command (line 3): not known"),
-        ("- {id: a, task: x, limits: {max_turns: many}}", "limits.max_turns: not a"),
+        ("- {id: a, task: x, limits: {max_turns: many}}", "limits, max_turns (line 3): it is text; write a whole"),
+        ("- {id: a, task: x, limits: {max_turns: '3'}}", "limits, max_turns (line 3): it is text; write a whole"),
+        ("- {id: a, task: x, limits: {max_turns: 0}}", "limits, max_turns (line 3): 0 is out of bounds; write 1 to"),
+        ("- {id: a, task: x, limits: {evidence: change_}}", "limits, evidence (line 3): 'change_' is not known; write"),
         ("- {id: a, task: x, over: [1]}\n  kind: map", "not YAML"),
         ("- {id: a, task: x, kind: agent, over: [1]}", "`over` is for a map"),
         ("- {id: a, task: x, kind: map}", "`over` is missing"),
@@ -162,7 +165,7 @@ nodes:
 """)
 
     expected = ["brunch", "defaults", "'a', taks", "'b', task", "'c', level", "number 5 (", "'c' (line 7): `task`"]
-    expected += ["limits.max_turns", "2 nodes have this id", "needs 'z'", "needs 'y'", "cycle: a -> b -> a"]
+    expected += ["limits, max_turns", "2 nodes have this id", "needs 'z'", "needs 'y'", "cycle: a -> b -> a"]
     assert [words for words in expected if words not in said] == []
     assert "has 12 mistakes" in said
 
