@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from components import cancelling
-from components.agent import AgentStatus, WorkflowStatus
+from components.agent import AgentStatus
 from components.config import Config
 from components.short_id import SHORT
 from components.store_queries import AFTER_HEX
 from components.store_reader import StoreReader
 from components.typed_task import TypedTask
 
+CANCELLED = "cancelled"
+SECONDS = 15.0
+"""How often it asks at least: so late is a cancelling seen of an agent whose worker is dead."""
 _FOUND = (
-    "SELECT a.execution_id, a.status, coalesce(w.status, '') FROM agents a LEFT JOIN workflows w"
+    "SELECT a.execution_id, a.status, a.reason, coalesce(w.status, '') FROM agents a LEFT JOIN workflows w"
     " ON w.id = a.workflow_id WHERE a.id >= :low AND a.id < :high"
 )
 
@@ -23,8 +26,8 @@ def require(config: Config, typed: TypedTask) -> None:
     """
     short = typed.task.id.removeprefix("agent-")[:SHORT]
     rows = StoreReader(config.store).rows((_FOUND, {"low": short, "high": short + AFTER_HEX}))
-    known = {str(execution): (str(status), str(whole)) for execution, status, whole in rows}
-    status, whole = known.get(typed.claim, ("", ""))
+    known = {str(execution): tuple(map(str, row)) for execution, *row in rows}
+    status, reason, whole = known.get(typed.claim, ("", "", ""))
     is_superseded = bool(known) and status != AgentStatus.ACTIVE
-    if is_superseded or whole == WorkflowStatus.CANCELLED:
+    if is_superseded or CANCELLED in (reason, whole):
         cancelling.ask(config.home, typed.claim)

@@ -110,6 +110,8 @@ class WorkflowEngine:
         one = self._agents.agent(agent_id)
         if one.status not in SETTLED and one.status is not AgentStatus.ACTIVE:
             self.settle(one, AgentStatus.CANCELLED, reason=CANCELLED, error=STOPPED)
+        elif one.status is AgentStatus.ACTIVE:
+            self._agents.note(one, reason=CANCELLED)  # for its runner to see, where its worker is dead
         self._call_off([one])
         return one.status
 

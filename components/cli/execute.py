@@ -122,7 +122,10 @@ def command(claim: str, alive: int) -> int:
         return give_up(config, typed, error)
     config = configured(typed, os.environ)
     ui = terminal(config)
-    on_beat = partial(agent_wanted.require, config, typed) if typed.door is Door.WORKFLOW else None
+    on_beat = None
+    if typed.door is Door.WORKFLOW:
+        on_beat = partial(agent_wanted.require, config, typed)
+        config = replace(config, heartbeat_interval=min(config.heartbeat_interval, agent_wanted.SECONDS))
     role, level = typed.task.role, typed.task.level
     source = TypedTaskSource(typed_task.directory_of(home, claim), typed.agent_id, role, level, on_beat)
     runner = AdvancedAgentRunner(config, os.environ, ui, signals, source=source)

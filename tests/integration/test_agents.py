@@ -217,13 +217,14 @@ def test_what_was_cancelled_and_still_ends_is_awaited_before_it_is_done_again(de
     assert [one["attempt"] for one in desk.over(word).values()] == [2, 2]
 
 
-def test_a_cancelling_reaches_the_agent_whose_worker_has_died(desk: Desk) -> None:
+@pytest.mark.parametrize("what", ["workflow", "agent"])
+def test_a_cancelling_reaches_the_agent_whose_worker_has_died(desk: Desk, what: str) -> None:
     """Regression: the queue gave the entry to nobody, so the agent worked on and its workflow could not be retried."""
     word = desk.begin("- {id: a, task: slowly write a.txt}")
     until(desk.lines, "the agent at work", 40)
 
     assert kill_driver(desk.home) == 1
-    desk.say("workflow", "cancel", word)
+    desk.say(what, "cancel", word if what == "workflow" else desk.agents(word)["a"]["id"])
 
     until(lambda: desk.agents(word)["a"]["status"] == "cancelled", "the agent's end", 40)
     assert not any(line.startswith("end") for line in desk.lines())

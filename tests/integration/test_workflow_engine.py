@@ -408,10 +408,11 @@ def test_a_runner_sees_that_its_agent_was_cancelled_or_that_another_attempt_has_
     file_place: Place, tmp_path: Path
 ) -> None:
     """Regression: where its worker was dead, an attempt that nobody wanted worked on beside the next one."""
-    made = file_place.enter(Node("a", "do"), Node("b", "do"))
+    made = file_place.enter(Node("a", "do"), Node("b", "do"), Node("c", "do"))
     file_place.engine.run(made.id)
-    one, other = (file_place.agents.begin(QueueEntry(one.id), "here") for one in file_place.agents.agents_of(made.id))
-    assert one is not None and other is not None
+    three = file_place.agents.agents_of(made.id)
+    one, other, third = (file_place.agents.begin(QueueEntry(each.id), "here") for each in three)
+    assert one is not None and other is not None and third is not None
     config = load({"home": str(tmp_path / "home"), "store": file_place.store.url}, {}).config
 
     def is_ended(agent: Agent) -> bool:
@@ -422,7 +423,8 @@ def test_a_runner_sees_that_its_agent_was_cancelled_or_that_another_attempt_has_
     assert not is_ended(one)
     assert not is_ended(replace(one, id="f" * 32))  # a store that was lost ends nobody
     file_place.agents.begin(QueueEntry(one.id, 2), "elsewhere")
-    assert (is_ended(one), is_ended(other)) == (True, False)
+    file_place.engine.cancel_agent(third.id)
+    assert (is_ended(one), is_ended(other), is_ended(third)) == (True, False, True)
     file_place.engine.cancel(made.id)
     assert is_ended(other)
 
