@@ -30,9 +30,7 @@ class FakeClaude:
             self.be(f'exec {sys.executable} {PROGRAM} "$@"')
         for name in ("AGENT_COMMAND", "HEADLESS_PM_EVIDENCE"):
             runner.env.pop(name, None)
-        (directory / "no-hooks").mkdir(exist_ok=True)
         runner.env.update(
-            HEADLESS_PM_HOOKS_DIRECTORY=str(directory / "no-hooks"),  # what they do is for test_default_hooks
             HEADLESS_PM_CLAUDE_PATH=str(self.program),
             HEADLESS_PM_ENVIRONMENT="FAKE_CLAUDE,FAKE_CLAUDE_LEDGER,FAKE_CLAUDE_VERSION",
             FAKE_CLAUDE=str(self.play_file),
