@@ -9,6 +9,7 @@ from components.agent import SETTLED, Agent, AgentStatus, NodeKind, WorkflowStat
 from components.agent_store import AgentStore
 from components.errors import IllegalMove
 from components.ports import AgentQueue
+from components.redact import listed
 from components.store import now_text
 
 GONE_WRONG = SETTLED - {AgentStatus.COMPLETED}
@@ -129,7 +130,7 @@ class WorkflowEngine:
         with self._agents.turn() as moves:
             if ending := self.ending(workflow_id):
                 raise IllegalMove(
-                    f"{_named(ending)} of workflow {workflow_id[:8]} still ends; retry it when that is over"
+                    f"{listed([repr(one.name) for one in ending])} of workflow {workflow_id[:8]} still ends; retry it when that is over"
                 )
             count = len(moves.move_all(wrong & has_items, AgentStatus.ACTIVE, **again))
             count += len(moves.move_all(wrong, AgentStatus.PENDING, started_at="", **again))
@@ -149,11 +150,6 @@ class WorkflowEngine:
         for one in agents:
             if one.queue_key:
                 self._queue.cancel(one.queue_key)
-
-
-def _named(agents: Collection[Agent]) -> str:
-    names = [repr(one.name) for one in agents]
-    return ", ".join([*names[:5], f"and {len(names) - 5} more"] if len(names) > 5 else names)
 
 
 def _maps_with_items(workflow_id: str) -> Any:
