@@ -129,9 +129,8 @@ class WorkflowEngine:
         again["seconds"] = 0.0  # a time that is shown is that of this attempt
         with self._agents.turn() as moves:
             if ending := self.ending(workflow_id):
-                raise IllegalMove(
-                    f"{listed([repr(one.name) for one in ending])} of workflow {workflow_id[:8]} still ends; retry it when that is over"
-                )
+                names = listed([repr(one.name) for one in ending])
+                raise IllegalMove(f"{names} of workflow {workflow_id[:8]} still ends; retry it when that is over")
             count = len(moves.move_all(wrong & has_items, AgentStatus.ACTIVE, **again))
             count += len(moves.move_all(wrong, AgentStatus.PENDING, started_at="", **again))
             if not count:
