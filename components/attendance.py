@@ -42,6 +42,7 @@ WORDS = {
     Intent.FINISH: "Taking nothing new; the agent of task {id} is waited for. SIGTERM or Ctrl-C again stops it",
     Intent.STOP: "Stopping the agent of task {id}. Ctrl-C again leaves at once",
 }
+LEFT_OTHERS = "Task {id}: its agent and its shim were killed; ending what they had started"
 LOST = "Task {id} is not ours any more: stopping its agent; its work is kept"
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 UNNAMED_SECONDS = 0.2
@@ -69,6 +70,7 @@ def attend(run: RunDirectory, held: Held, tools: Tools) -> bool:
             cancelling.stop(run)
         while run.state() is RunState.ALIVE:
             _wait_a_while(run, tools, pulses)
+            _end_others(run, held, tools)
             if tools.signals.intent is Intent.LEAVE:
                 raise Draining(f"the agent of task {held.task.id} works on; the next start takes it up again")
             wanted = Intent.STOP if claim_watch.is_lost else tools.signals.intent
@@ -199,6 +201,13 @@ def _wait_a_while(run: RunDirectory, tools: Tools, pulses: Sequence[Pulse | Over
         tools.signals.wait(rest if fd is not None else min(rest, UNNAMED_SECONDS), fd)
     for pulse in pulses:
         pulse.beat()
+
+
+def _end_others(run: RunDirectory, held: Held, tools: Tools) -> None:
+    """End what holds a run of which neither the shim nor the agent is left: nobody else would."""
+    if process.has_left_others(run) and run.state() is RunState.ALIVE:
+        tools.ui.warning(LEFT_OTHERS.format(id=held.task.id))
+        process.clear(run)
 
 
 @contextlib.contextmanager

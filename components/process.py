@@ -167,7 +167,7 @@ def handle_of(process: ProcessId) -> int | None:
 
     A shim that was killed stays our zombie: its descriptor would be readable for ever, and take signals in vain.
     """
-    if (process.boot_id, process.pid_namespace) != (boot_id(), Path("/proc/self/ns/pid").stat().st_ino):
+    if not _is_of_here(process):
         return None
     try:
         fd = os.pidfd_open(process.pid)
@@ -181,6 +181,11 @@ def handle_of(process: ProcessId) -> int | None:
     return None
 
 
+def _is_of_here(process: ProcessId) -> bool:
+    """Is its number one of this boot and of this process namespace?"""
+    return (process.boot_id, process.pid_namespace) == (boot_id(), Path("/proc/self/ns/pid").stat().st_ino)
+
+
 def lives(run: RunDirectory, who: str) -> bool:
     """Whether the run's `shim`, or its `agent`, is at work: by its identity, whatever it did to the run's locks."""
     pids = run.pids()
@@ -188,6 +193,15 @@ def lives(run: RunDirectory, who: str) -> bool:
     if fd is not None:
         os.close(fd)
     return fd is not None
+
+
+def has_left_others(run: RunDirectory) -> bool:
+    """Have both shim and agent ended, of a run that something which they started still holds?
+
+    False too where that cannot be judged: before they are known, and from another process namespace than theirs.
+    """
+    pids = run.pids()
+    return bool(pids) and all(map(_is_of_here, pids.values())) and not (lives(run, "shim") or lives(run, "agent"))
 
 
 def _has_ended(fd: int) -> bool:

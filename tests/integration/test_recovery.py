@@ -366,3 +366,24 @@ def test_unsaved_work_of_a_killed_attempt_and_of_one_at_work_is_kept_as_snapshot
 
     ref = git(one.repository, "for-each-ref", "--format=%(refname)", refs).splitlines()[0]
     assert git(one.repository, "show", f"{ref}:scribble.txt") == "not committed"
+
+
+def test_what_a_killed_agent_has_started_keeps_no_task_at_work(runner: MakeRunner, pm: PmServer) -> None:
+    """Regression: with agent and shim killed at once, a process in the background passed for the agent for ever."""
+    one = runner()
+    child = one.directory / "child"
+    script = f"(trap '' TERM; sleep 300) & echo $! > {child}\nwait\n"
+    (one.directory / "agent.sh").write_text(f"cat > /dev/null\n[ $AGENT_RUNNER_ATTEMPT = 1 ] || exit 0\n{script}")
+    one.env["AGENT_COMMAND"] = f"sh {one.directory / 'agent.sh'}"
+    task = pm.api.task("Go on")
+    daemon = one.start("--single-task")
+    until(lambda: child.exists() and child.read_text().strip(), "the agent's child")
+    (run,) = one.runs()
+    for who in ("shim", "agent"):
+        os.kill(run.pids()[who].pid, signal.SIGKILL)
+
+    assert daemon.wait(30) == 0
+    assert pm.api.look(task["id"])["status"] == "dev_done"
+    assert one.said("its agent and its shim were killed")
+    assert [each.path.name[-1] for each in one.runs()] == ["1", "2"]
+    assert run.state() is RunState.VANISHED
