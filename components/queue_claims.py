@@ -61,7 +61,13 @@ class Claims(Ledger):
         self._running: Any = None
 
     def launch(self) -> None:
-        """Start DBOS. The life is its executor id: new in each process, so that it takes nothing up by itself."""
+        """Start DBOS, once more where the database went away meanwhile."""
+        self._end()
+        with self._translated():
+            self._launch()
+
+    def _launch(self) -> None:
+        """The life is DBOS's executor id: new in each process, so that it takes nothing up by itself."""
         dbos = self._dbos
         self._running = dbos.DBOS(
             config={
@@ -208,21 +214,25 @@ class Claims(Ledger):
         A firing has an id made of its schedule and its time: it is entered once, however many workers there are.
         """
         dbos = self._dbos.DBOS
-        for known in dbos.list_schedules(schedule_name_prefix=prefix):
-            if known["schedule_name"] not in schedules:
-                dbos.delete_schedule(known["schedule_name"])
-        dbos.apply_schedules(
-            [
-                {"schedule_name": name, "workflow_fn": self.firing, "schedule": cron, "context": dict(context)}
-                for name, (cron, context) in schedules.items()
-            ]
-        )
+        wanted = [
+            {"schedule_name": name, "workflow_fn": self.firing, "schedule": cron, "context": dict(context)}
+            for name, (cron, context) in schedules.items()
+        ]
+        with self._translated():
+            for known in dbos.list_schedules(schedule_name_prefix=prefix):
+                if known["schedule_name"] not in schedules:
+                    dbos.delete_schedule(known["schedule_name"])
+            dbos.apply_schedules(wanted)
 
     def close(self) -> None:
         """Stop DBOS. What is still performed keeps its thread and its entry."""
-        if self._running is not None:
-            self._dbos.DBOS.destroy(destroy_registry=True)
+        self._end()
         super().close()
+
+    def _end(self) -> None:
+        if self._running is not None:
+            self._running = None
+            self._dbos.DBOS.destroy(destroy_registry=True)
 
 
 def _entry_of(status: WorkflowStatusInternal) -> QueueEntry:

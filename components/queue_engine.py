@@ -10,7 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from components import __version__, doorbell
 from components.config import Config
@@ -23,6 +25,8 @@ from components.queue_worker import QueueWorker, Terms
 from components.schedules import Schedules
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_SECONDS = 1.0
 LEAVE_SECONDS = 5.0
@@ -97,6 +101,52 @@ def terms_of(config: Config) -> Terms:
     )
 
 
+SHOWN = {"queue": "the queue's database", "store": "the store"}
+"""The databases that a worker needs, by the setting that names each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """How to wait for a database: `say` is told once, `rest` waits some seconds and tells whether to give up."""
+
+    say: Callable[[str], None]
+    rest: Callable[[float], bool]
+
+    def until_there(self, database: QueueDatabase) -> None:
+        is_told = False
+        while not database.is_there():
+            absent = f"the queue's database {database.shown} does not answer"
+            if self.rest(0):
+                raise StoreUnavailable(f"{absent}; start it, or correct `queue`")
+            if not is_told:
+                self.say(f"{absent}; waiting for it")
+            is_told = True
+            self.rest(RETRY_SECONDS)
+        if is_told:
+            self.say("the queue's database is there")
+
+    def until_done(self, make: Callable[[], T], setting: str) -> T:
+        """Return what is made, once the database of a setting lets it be; it may be begun several times."""
+        is_told = False
+        while True:
+            try:
+                made = make()
+            except StoreUnavailable as error:
+                if words := refusal(error):
+                    refused = f"{SHOWN[setting]} refuses the connection ({words}); correct `{setting}`"
+                    raise ConfigError(refused) from error
+                if self.rest(0):
+                    raise
+                if not is_told:
+                    self.say(f"{error}; waiting for it")
+                is_told = True
+                self.rest(RETRY_SECONDS)
+            else:
+                if is_told:
+                    self.say(f"{SHOWN[setting]} is there")
+                return made
+
+
 @contextlib.contextmanager
 def opened(
     config: Config,
@@ -107,36 +157,38 @@ def opened(
 ) -> Iterator[DbosQueue]:
     """The queue, and with a performer a worker at it, as long as it is open.
 
-    A worker waits for an absent database, the queue's and the one its performer needs: `say` is told once of each, and
-    `rest` waits some seconds and tells whether to give up. At the end the worker leaves, and what it has at work goes
-    on for the next start, unless it was drained before.
+    A worker waits for an absent database, the queue's and the one its performer needs, at whichever moment of its start
+    they go away: `say` is told once of each wait, and `rest` waits some seconds and tells whether to give up. At the
+    end the worker leaves, and what it has at work goes on for the next start, unless it was drained before.
     Raises ConfigError where DBOS is missing or a database refuses us, AgentIdInUse where the name is taken, and
     StoreUnavailable where nobody waits for them any more.
     """
-    rest = (rest or threading.Event().wait) if make_performer else lambda _: True
+    wait = _Wait(say, (rest or threading.Event().wait) if make_performer else lambda _: True)
     with contextlib.closing(QueueDatabase(url_of(config), 2 + config.worker_concurrency // 8)) as database:
-        _await(database, say, rest)
+        wait.until_there(database)
         with contextlib.closing(Ledger(database)) as ledger:
-            ledger.make_tables()
+            wait.until_done(ledger.make_tables, "queue")
             queue = DbosQueue(config.home, ledger)
             if make_performer is None:
                 yield queue
             else:
-                performer = _awaited(lambda: make_performer(queue), say, rest)
-                with _working(config, database, queue, performer):
+                performer = wait.until_done(lambda: make_performer(queue), "store")
+                with _working(config, database, queue, performer, wait):
                     yield queue
 
 
 @contextlib.contextmanager
-def _working(config: Config, database: QueueDatabase, queue: DbosQueue, performer: Performer) -> Iterator[None]:
+def _working(
+    config: Config, database: QueueDatabase, queue: DbosQueue, performer: Performer, wait: _Wait
+) -> Iterator[None]:
     schedules = Schedules(config.schedules, performer, queue)
     queue.worker = worker = QueueWorker(config.home, database, performer, terms_of(config), __version__)
-    worker.sign_in()
+    wait.until_done(worker.sign_in, "queue")
     with contextlib.closing(Claims(database, worker.life, worker.perform, schedules.fire)) as claims:
         worker.claims = claims
         try:
-            claims.launch()
-            schedules.apply(claims)
+            wait.until_done(claims.launch, "queue")
+            wait.until_done(lambda: schedules.apply(claims), "queue")
             worker.start()
             yield
         finally:
@@ -151,38 +203,3 @@ def _let_go(worker: QueueWorker) -> None:
     deadline = time.monotonic() + LEAVE_SECONDS
     while not worker.is_idle and time.monotonic() < deadline:
         threading.Event().wait(0.05)
-
-
-def _await(database: QueueDatabase, say: Callable[[str], None], rest: Callable[[float], bool]) -> None:
-    is_told = False
-    while not database.is_there():
-        absent = f"the queue's database {database.shown} does not answer"
-        if rest(0):
-            raise StoreUnavailable(f"{absent}; start it, or correct `queue`")
-        if not is_told:
-            say(f"{absent}; waiting for it")
-        is_told = True
-        rest(RETRY_SECONDS)
-    if is_told:
-        say("the queue's database is there")
-
-
-def _awaited(make: Callable[[], Performer], say: Callable[[str], None], rest: Callable[[float], bool]) -> Performer:
-    """Return a performer, once the store that it needs is there."""
-    is_told = False
-    while True:
-        try:
-            made = make()
-        except StoreUnavailable as error:
-            if words := refusal(error):
-                raise ConfigError(f"the store refuses the connection ({words}); correct `store`") from error
-            if rest(0):
-                raise
-            if not is_told:
-                say(f"{error}; waiting for it")
-            is_told = True
-            rest(RETRY_SECONDS)
-        else:
-            if is_told:
-                say("the store is there")
-            return made

@@ -315,6 +315,29 @@ def test_an_outage_of_the_database_longer_than_the_time_to_live_costs_nobody_any
             fleet.close()
 
 
+def test_a_worker_that_loses_the_database_before_its_schedules_are_in_force_waits_for_it(
+    server: PostgreSql, tmp_path: Path
+) -> None:
+    """Regression: it ended with a traceback where the server had no connection left for its schedules."""
+    import psycopg
+
+    url = server.database().replace(":not-asked-for@", "@")
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("CREATE ROLE poor LOGIN CONNECTION LIMIT 2")
+        owner.execute(f"GRANT CREATE ON DATABASE {url.rpartition('/')[2]} TO poor".encode())
+        fleet = Fleet(tmp_path, url.replace("runner@", "poor@"))
+        try:
+            worker = fleet.start(wait=False, schedules={"tick": {"cron": "* * * * * *", "task": "Tick", "role": "dev"}})
+            until(lambda: "waiting for it" in fleet.said("one") or worker.poll() is not None, "the wait", 30)
+            owner.execute("ALTER ROLE poor CONNECTION LIMIT -1")
+
+            until(lambda: fleet.ended() or worker.poll() is not None, "a firing", 30)
+            assert worker.poll() is None, fleet.said("one")
+            assert "the queue's database is there" in fleet.said("one")
+        finally:
+            fleet.close()
+
+
 def silence(seconds: float) -> None:
     """Let time pass in which nothing may happen: the time to live is two seconds."""
     import time
