@@ -20,6 +20,7 @@ from components import (
     agent_task,
     background,
     history_sync,
+    lost_attempts,
     stopping,
     typed_task,
     workflow_entry,
@@ -63,6 +64,7 @@ def opened(config: Config, environ: Mapping[str, str], queue: AgentQueue, ui: Te
         engine.advance_all()
     except StoreUnavailable as error:
         ui.warning(f"What waits in workflows is not looked through: {error}")
+    threading.Thread(target=lost_attempts.end_all, args=(config, environ), name="lost-attempts", daemon=True).start()
     return AgentPerformer(config, environ, agents, engine)
 
 

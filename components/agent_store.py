@@ -158,8 +158,10 @@ class AgentStore:
 
     def counts(self, workflow_ids: Sequence[str]) -> dict[str, dict[AgentStatus, int]]:
         """Return how many agents of each status some workflows have."""
+        if not workflow_ids:
+            return {}
         names = {f"id{number}": one for number, one in enumerate(workflow_ids)}
-        listed = ", ".join(f":{name}" for name in names) or "''"
+        listed = ", ".join(f":{name}" for name in names)
         text = f"SELECT workflow_id, status, count(*) FROM agents WHERE workflow_id IN ({listed}) GROUP BY 1, 2"  # noqa: S608
         found: dict[str, dict[AgentStatus, int]] = {one: {} for one in workflow_ids}
         for workflow_id, status, number in self._store.rows((text, names)):

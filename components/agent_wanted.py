@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from components import cancelling
 from components.agent import AgentStatus
 from components.config import Config
+from components.execution_index import ExecutionFiles
 from components.short_id import SHORT
 from components.store_queries import AFTER_HEX
 from components.store_reader import StoreReader
@@ -19,15 +22,23 @@ _FOUND = (
 )
 
 
-def require(config: Config, typed: TypedTask) -> None:
-    """Have an attempt end that was cancelled, or that another has taken the place of; one nobody knows goes on.
+def is_unwanted(config: Config, typed: TypedTask) -> bool:
+    """Was an attempt cancelled, or has another taken its place? Not one that nobody knows: a store that was lost.
 
     Raises as the store where it cannot be asked.
     """
     short = typed.task.id.removeprefix("agent-")[:SHORT]
-    rows = StoreReader(config.store).rows((_FOUND, {"low": short, "high": short + AFTER_HEX}))
+    with contextlib.closing(StoreReader(config.store)) as reader:  # a server has so many connections and no more
+        rows = reader.rows((_FOUND, {"low": short, "high": short + AFTER_HEX}))
     known = {str(execution): tuple(map(str, row)) for execution, *row in rows}
     status, reason, whole = known.get(typed.claim, ("", "", ""))
     is_superseded = bool(known) and status != AgentStatus.ACTIVE
-    if is_superseded or CANCELLED in (reason, whole):
+    return is_superseded or CANCELLED in (reason, whole)
+
+
+def require(config: Config, typed: TypedTask) -> None:
+    """Have an attempt end that nobody wants any more. Raises as `is_unwanted`."""
+    if is_unwanted(config, typed):
         cancelling.ask(config.home, typed.claim)
+        for run in ExecutionFiles(config.home, typed.claim, typed.task.id).runs().values():
+            cancelling.stop(run)

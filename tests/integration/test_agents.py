@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from components import durable, joining, store_url, workflow_driver
+from components import durable, joining, store_url, typed_task, workflow_driver
 from components.agent_store import AgentStore
 from components.config import load
 from components.demo.script import parse_scripts
@@ -22,7 +24,8 @@ from components.demo.scripted_model import ScriptedModel
 from components.errors import GitFailed, MergeConflict
 from components.git_worktree import GitWorktree
 from components.model import Task
-from components.states import Complexity
+from components.ports import QueueEntry
+from components.states import Complexity, Reason
 from components.store import Store
 from tests.runner import git, make_repository
 from tests.scripted_model import claude_env
@@ -229,6 +232,37 @@ def test_a_cancelling_reaches_the_agent_whose_worker_has_died(desk: Desk, what: 
     until(lambda: desk.agents(word)["a"]["status"] == "cancelled", "the agent's end", 40)
     assert not any(line.startswith("end") for line in desk.lines())
     desk.rest()
+
+
+@pytest.mark.parametrize("killed", [("driver",), ("driver", "runner"), ("driver", "runner", "shim")])
+def test_an_attempt_that_another_worker_took_over_is_ended_where_it_was_at_work(
+    desk: Desk, killed: tuple[str, ...]
+) -> None:
+    """Regression: it worked on beside the next one, whether its runner lived, its shim, or nobody but the agent."""
+    word = desk.begin("- {id: a, task: slowly write a.txt}")
+    until(desk.lines, "the agent at work", 40)
+    one = desk.agents(word)["a"]
+    at_work = desk.told("status")["executions"][0]["pids"]
+    assert kill_driver(desk.home) == 1
+    for who in killed[1:]:
+        os.kill(at_work[who], signal.SIGKILL)
+    with contextlib.closing(Store(load({}, desk.env).config.store)) as store:
+        assert AgentStore(store).begin(QueueEntry(one["id"], 2), "elsewhere") is not None
+
+    if "runner" in killed:
+        assert workflow_driver.start(desk.home, desk.env) > 0
+
+    until(lambda: not psutil.pid_exists(at_work["agent"]) or is_zombie(at_work["agent"]), "the agent's end", 60)
+    claim = one["execution_id"]
+    until(lambda: typed_task.verdict_of(desk.home, claim), "the end of the record", 30)
+    assert typed_task.verdict_of(desk.home, claim).reason is Reason.CANCELLED  # type: ignore[union-attr]
+    assert desk.told("status")["executions"] == []
+
+
+def is_zombie(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return True
 
 
 def test_a_driver_whose_store_is_away_says_so_once_and_waits(desk: Desk) -> None:

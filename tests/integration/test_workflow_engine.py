@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -427,6 +428,31 @@ def test_a_runner_sees_that_its_agent_was_cancelled_or_that_another_attempt_has_
     assert (is_ended(one), is_ended(other), is_ended(third)) == (True, False, True)
     file_place.engine.cancel(made.id)
     assert is_ended(other)
+
+
+def test_to_ask_whether_an_agent_is_wanted_takes_no_connection_for_good(place: Place, tmp_path: Path) -> None:
+    """Regression: each of its looks left one open, until the server had none for anybody."""
+    made = place.enter(Node("a", "do"))
+    place.engine.run(made.id)
+    one = place.agents.begin(QueueEntry(place.agents.agents_of(made.id)[0].id), "here")
+    assert one is not None
+    config = load({"home": str(tmp_path / "home")}, {"HEADLESS_PM_STORE": place.store.url}).config
+    typed = TypedTask(one.execution_id, Task(f"agent-{one.short_id}", "do"), tmp_path, "shop")
+    us = psutil.Process()
+    agent_wanted.require(config, typed)
+    before = len(us.net_connections()) + us.num_fds()
+
+    for _ in range(5):
+        agent_wanted.require(config, typed)
+
+    assert len(us.net_connections()) + us.num_fds() == before
+
+
+def test_of_no_workflow_no_agents_are_counted(file_place: Place) -> None:
+    """Regression: agents that were spawned one by one were, and `workflow list` ended with a traceback."""
+    workflow_entry.spawn(file_place.agents, Agent("", task="do"), load({}, {}).config)
+
+    assert file_place.agents.counts([]) == {}
 
 
 def test_a_name_that_several_workflows_have_means_the_one_that_is_not_over(file_place: Place) -> None:
