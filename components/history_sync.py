@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection
@@ -42,16 +43,18 @@ def opened(
     has_past: bool = True,
     is_lost: bool = False,
     tick: Callable[[int], object] = int,
+    patience: float = store_file.BUSY_SECONDS,
 ) -> Store:
     """Return the store, ready to be asked. A damaged file is set aside and the history is built again, said once.
 
     With `is_suspect` the whole file is examined, not only what a question touches. Without `has_past` this home was
     new when the caller began: a file that is not there yet was not lost. With `is_lost` the file that the caller knew
     is gone, and another may be in its place: what the runs tell is added to what that has. `tick` is told how many
-    runs have been read again.
+    runs have been read again. A file that another process has locked is waited for, `patience` seconds at most; only to
+    build the history again takes all the time that a writer has.
     Raises StoreTooNew, StateForeign and StoreUnavailable; StateCorrupt only for a server.
     """
-    store = Store(url)
+    store = Store(url, patience)
     trouble: object = _damage(store, is_suspect) or (
         f"the store {store.path} was taken away" if is_lost else _loss(home, store) if has_past else None
     )
@@ -66,7 +69,8 @@ def opened(
         if runs >= MANY:
             say(f"{told}; the history is built again from the {runs} runs in {home / 'runs'}")
             told = "the history is there again"
-        count = store_rebuild.rebuild(home, store, tick)
+        with contextlib.closing(Store(url)) as writer:
+            count = store_rebuild.rebuild(home, writer, tick)
     say(f"{told}; {count} executions were entered again from {home / 'runs'}")
     return store
 
@@ -112,7 +116,7 @@ def _settled(home: Path, store: Store, one: Execution, asker: str) -> bool:
         return False
     journal = journal_of(home, one.agent_id)
     held = journal if journal is not None and journal.claim == one.id else None
-    if (held is not None and one.agent_id == asker) or _is_beginning(one):
+    if (held is not None and one.agent_id == asker) or _is_beginning(home, one):
         return False
     runs = home / "runs"
     last = _last_run(runs, one)
@@ -157,10 +161,18 @@ def _is_typed(home: Path, one: Execution) -> bool:
     return (home / "tasks" / one.id).is_dir()
 
 
-def _is_beginning(one: Execution) -> bool:
-    """Is it about to get a runner: just entered, or waiting for its turn in a process that lives?"""
+def _is_beginning(home: Path, one: Execution) -> bool:
+    """Is it about to get a runner: just entered, or waiting for its turn in a process that lives?
+
+    Of a typed task that anybody has attended to, locks tell it.
+    """
     if one.status is not ExecutionStatus.PENDING or one.step:
         return False
+    if _is_typed(home, one):
+        from components import typed_task
+
+        if typed_task.was_attended(home, one.id):
+            return typed_task.is_queued(home, one.id)
     if one.runner_pid and Path("/proc", str(one.runner_pid)).exists():
         return True
     return time.time() - datetime.fromisoformat(one.created_at).timestamp() < BEGINNING_SECONDS

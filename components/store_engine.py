@@ -21,10 +21,13 @@ MIGRATION_LOCK = 0x41415202
 """Advisory lock of PostgreSQL: one process at a time changes the tables."""
 
 
-def connect(url: str) -> sa.Engine:
-    """Return an engine; nothing is connected yet, but a file is made (0600) where there is none."""
+def connect(url: str, patience: float = store_file.BUSY_SECONDS) -> sa.Engine:
+    """Return an engine; nothing is connected yet, but a file is made (0600) where there is none.
+
+    A file that another process has locked is waited for, `patience` seconds at most.
+    """
     path = store_url.file_of(url)
-    return _to_server(url) if path is None else _to_file(path)
+    return _to_server(url) if path is None else _to_file(path, patience)
 
 
 @contextlib.contextmanager
@@ -45,11 +48,11 @@ def rows(engine: sa.Engine, url: str, question: Question) -> list[Row]:
         return [tuple(row) for row in connection.execute(sa.text(question[0]), question[1])]
 
 
-def _to_file(path: Path) -> sa.Engine:
+def _to_file(path: Path, patience: float) -> sa.Engine:
     store_file.make(path)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": store_file.BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": patience, "check_same_thread": False},
         pool_size=POOL,
         max_overflow=4 * POOL,
         pool_timeout=store_file.BUSY_SECONDS,

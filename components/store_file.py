@@ -19,6 +19,10 @@ from components.store_rows import Row
 APPLICATION_ID = 0x41415231
 """`AAR1`: tells our file from any other SQLite file."""
 BUSY_SECONDS = 30.0
+"""How long whoever writes waits for a file that another process has locked."""
+LOOK_SECONDS = 2.0
+"""... and who only looks: a person who asked sees what is known without it, rather than nothing."""
+HAVE_IT_ANSWER = "have it answer, or name another by HEADLESS_PM_STORE; tasks are done meanwhile, and told to it later"
 COMPANIONS = ("-wal", "-shm", "-journal")
 BROKEN = ("malformed", "not a database", "file is encrypted", "disk image")
 """What SQLite says of a file that is damaged; whatever else it says may pass."""
@@ -44,14 +48,15 @@ def make(path: Path) -> None:
             one.chmod(durable.FILE_MODE)
 
 
-def rows(path: Path, question: Question) -> list[Row]:
+def rows(path: Path, question: Question, patience: float = BUSY_SECONDS) -> list[Row]:
     """Return the answer to a question; a file that is not there, or is still empty, has none.
 
+    A locked one is waited for, `patience` seconds at most.
     Raises StateCorrupt for a damaged file and StoreUnavailable for one that cannot be read now.
     """
     if not path.exists() or not path.stat().st_size:
         return []
-    with translated(path), contextlib.closing(_connected(path)) as connection:
+    with translated(path), contextlib.closing(_connected(path, patience)) as connection:
         return connection.execute(*question).fetchall()
 
 
@@ -71,27 +76,29 @@ def lock_of(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def version(path: Path) -> str:
+def version(path: Path, patience: float = BUSY_SECONDS) -> str:
     """Return the version of the tables in a file, "" where there are none yet.
 
     Raises StateForeign for another program's database, StateCorrupt and StoreUnavailable as `rows`.
     """
     try:
-        owner = rows(path, ("PRAGMA application_id", {}))
-        tables = [name for (name,) in rows(path, ("SELECT name FROM sqlite_master WHERE type = 'table'", {}))]
+        owner = rows(path, ("PRAGMA application_id", {}), patience)
+        named = rows(path, ("SELECT name FROM sqlite_master WHERE type = 'table'", {}), patience)
+        tables = [name for (name,) in named]
         if tables and owner[0][0] != APPLICATION_ID:
             raise StateForeign(
                 f"{path} is the database of another program; name a file of its own by HEADLESS_PM_STORE"
             )
-        found = rows(path, ("SELECT version_num FROM alembic_version", {})) if "alembic_version" in tables else []
+        asked: Question = ("SELECT version_num FROM alembic_version", {})
+        found = rows(path, asked, patience) if "alembic_version" in tables else []
     except OSError as error:
         raise StoreUnavailable(f"the store {path} cannot be read: {error}") from error
     return str(found[0][0]) if found else ""
 
 
-def examine(path: Path) -> None:
+def examine(path: Path, patience: float = BUSY_SECONDS) -> None:
     """Read the whole file. Raises StateCorrupt where any of it is damaged."""
-    (found,), *_ = rows(path, ("PRAGMA quick_check(1)", {})) or [("ok",)]
+    (found,), *_ = rows(path, ("PRAGMA quick_check(1)", {}), patience) or [("ok",)]
     if found != "ok":
         raise StateCorrupt(f"the store {path} is damaged ({' '.join(str(found).split())[:200]})")
 
@@ -123,9 +130,9 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connected(path: Path, patience: float) -> sqlite3.Connection:
     """Open the file for reading. It is opened as for writing where that is allowed: to read a log that a killed writer
     left, SQLite must take it over."""
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=patience)
     connection.execute("PRAGMA query_only = ON")
     return connection

@@ -32,11 +32,12 @@ class StoreReader:
 
     A file is read by the standard library alone; a server, and a file whose tables are of an older version, by
     SQLAlchemy. Every method raises StoreTooNew, StateForeign, StateCorrupt or StoreUnavailable. It may be used from
-    many threads.
+    many threads. A file that another process has locked is waited for, `patience` seconds at most.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = store_file.BUSY_SECONDS) -> None:
         self.url = url
+        self.patience = patience
         self.path = store_url.file_of(url)
         self._engine: sa.Engine | None = None
         self._file: tuple[int, int] | None = None
@@ -122,7 +123,7 @@ class StoreReader:
             from components import store_engine
 
             return store_engine.rows(self._connected(), self.url, question)
-        return store_file.rows(self.path, question) if self._has_tables() else []
+        return store_file.rows(self.path, question, self.patience) if self._has_tables() else []
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -135,7 +136,7 @@ class StoreReader:
         assert self.path is not None
         mark = self._mark()
         if mark is None or mark != self._file:
-            found = store_file.version(self.path)
+            found = store_file.version(self.path, self.patience)
             refuse_newer(found, self.url)
             if not found:
                 return False
@@ -152,7 +153,7 @@ class StoreReader:
             from components import store_engine, store_schema
 
             self.close()
-            engine = store_engine.connect(self.url)
+            engine = store_engine.connect(self.url, self.patience)
             try:
                 store_schema.migrate(engine, self.url)
             except BaseException:

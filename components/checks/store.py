@@ -11,6 +11,7 @@ from components.checks import Check, Finding, Installation, ok, problem, problem
 from components.errors import StateCorrupt, StateForeign, StoreUnavailable
 from components.store_version import refuse_newer
 
+PATIENCE = store_file.LOOK_SECONDS
 REBUILT = "any command that asks the history keeps it aside and builds it again: agent-runner list"
 
 
@@ -27,7 +28,7 @@ def store(installation: Installation) -> Iterator[Finding]:
     except StoreUnavailable as error:
         yield problem(
             str(error),
-            "have it answer, or name another by HEADLESS_PM_STORE; tasks are done meanwhile, and told to it later",
+            store_file.HAVE_IT_ANSWER,
         )
     for aside in sorted(path.parent.glob(f"{path.name}.bad-*")) if path is not None else ():
         if not aside.name.endswith(store_file.COMPANIONS):
@@ -40,9 +41,9 @@ def store(installation: Installation) -> Iterator[Finding]:
 def _in_a_file(path: Path, url: str) -> Finding:
     if not path.exists():
         return ok(f"{path} is not there yet; the first task makes it")
-    refuse_newer(store_file.version(path), url)
-    store_file.examine(path)
-    ((count,),) = store_file.rows(path, store_queries.number_of_all()) or [(0,)]
+    refuse_newer(store_file.version(path, PATIENCE), url)
+    store_file.examine(path, PATIENCE)
+    ((count,),) = store_file.rows(path, store_queries.number_of_all(), PATIENCE) or [(0,)]
     return ok(f"{path}: {count} executions")
 
 

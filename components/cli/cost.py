@@ -30,7 +30,7 @@ Every run counts on the day on which it ended, also one that failed; what runs n
 not every agent tells what it costs. A `+` means at least that much: some of the runs have told nothing.
 
 Exit codes: 0 shown (also where there is nothing), 2 a mistake in the call or the configuration, 4 no such project,
-75 the store is of a newer version.
+69 the store does not answer, 75 it is of a newer version.
 """
 
 

@@ -38,10 +38,9 @@ def command(*, execution: str, is_stat: bool, as_json: bool, file: Path | None) 
     """Find the change, and become git."""
     from components import diffing, execution_index, git
     from components.config import load
-    from components.store_reader import StoreReader
 
     config = load({}, os.environ, file=file).config
-    files, row = ids.found(config, StoreReader(config.store), execution)
+    files, row = ids.found(config, ids.looking(config), execution)
     change = diffing.of(files, row, is_live=not execution_index.Watch(files).is_over())
     if as_json:
         size = git.diff_stat(change.directory, change.before, change.after or None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from components.errors import AmbiguousId, NotFound, RunnerError
+from components.errors import AmbiguousId, NotFound, RunnerError, StoreUnavailable
 
 if TYPE_CHECKING:
     from components.config import Config
@@ -25,11 +25,10 @@ def complete(context: click.Context, parameter: click.Parameter, beginning: str)
     """Return the newest ids that begin so, each with its title; whatever goes wrong, there are none."""
     del parameter
     from components.config import load
-    from components.store_reader import StoreReader
 
     try:
         config = load({}, os.environ, file=context.params.get("file")).config
-        newest = StoreReader(config.store).newest_ids(OFFERED)
+        newest = looking(config).newest_ids(OFFERED)
     except (RunnerError, OSError):
         return []
     return [
@@ -57,13 +56,20 @@ def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, st
     return lambda _context, _parameter, beginning: [str(word) for word in words if word.startswith(beginning)]
 
 
+def looking(config: Config) -> StoreReader:
+    """Return the history as it stands, for a command that does without it where it does not answer soon."""
+    from components import store_file
+    from components.store_reader import StoreReader
+
+    return StoreReader(config.store, store_file.LOOK_SECONDS)
+
+
 def at_hand(config: Config, word: str) -> ExecutionFiles:
     """Return the execution that a person means, for a command that needs its files. Raises AmbiguousId and NotFound.
 
     One whose files were pruned is told as that: `list` shows it, so it cannot be unknown.
     """
     from components import execution_index
-    from components.store_reader import StoreReader
 
     try:
         return execution_index.find(config.home, word)
@@ -71,7 +77,7 @@ def at_hand(config: Config, word: str) -> ExecutionFiles:
         raise
     except NotFound as unknown:
         try:
-            rows = StoreReader(config.store).beginning_with(word.strip().lower())
+            rows = looking(config).beginning_with(word.strip().lower())
         except RunnerError:
             rows = []
         if len(rows) != 1:
@@ -82,14 +88,17 @@ def at_hand(config: Config, word: str) -> ExecutionFiles:
         ) from unknown
 
 
-def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFiles, Execution | None]:
+def found(config: Config, reader: StoreReader | None, word: str) -> tuple[ExecutionFiles, Execution | None]:
     """Return an execution by its files and by its history; it has one of them at least.
 
-    Raises AmbiguousId, and NotFound with what is near.
+    Where the history does not answer, or there is no reader, the files tell alone.
+    Raises AmbiguousId, NotFound with what is near, and StoreUnavailable where there are no files either.
     """
     from components import execution_index
     from components.execution_index import ExecutionFiles
 
+    if reader is None:
+        return execution_index.find(config.home, word), None
     try:
         files = execution_index.find(config.home, word)
     except AmbiguousId:
@@ -102,5 +111,5 @@ def found(config: Config, reader: StoreReader, word: str) -> tuple[ExecutionFile
         return ExecutionFiles(config.home, row.id, row.task_id), row
     try:
         return files, reader.get(files.id)
-    except NotFound:
+    except (NotFound, StoreUnavailable):
         return files, None

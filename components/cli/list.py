@@ -34,7 +34,7 @@ STATE is why it ended, where it did not end well. --since takes a day (2026-11-2
 7d, 2w).
 
 Exit codes: 0 shown (also where there is none), 2 a mistake in the call or the configuration, 4 no such project or id,
-75 the store is of a newer version.
+69 the store does not answer, 75 it is of a newer version.
 """
 
 

@@ -6,16 +6,21 @@ import sys
 
 import click
 
-from components import history_sync
+from components import history_sync, store_file
 from components.config import Config
-from components.errors import RunnerError
+from components.errors import RunnerError, StoreUnavailable
 from components.store import Store
 from components.store_reader import StoreReader
 
+WITHOUT_IT = "`agent-runner doctor` looks again; `status`, `show ID` and `logs ID` do without it"
+
 
 def history(config: Config) -> StoreReader:
-    """Return the history, brought to where things stand on this machine. Raises as `store`."""
-    return store(config)
+    """Return the history, brought to where things stand on this machine, for a command that only shows it.
+
+    A store that another process has locked is not waited for as long as by who writes. Raises as `store`.
+    """
+    return _opened(config, store_file.LOOK_SECONDS)
 
 
 def store(config: Config) -> Store:
@@ -23,8 +28,15 @@ def store(config: Config) -> Store:
 
     Raises StoreTooNew, StateForeign, StateCorrupt and StoreUnavailable.
     """
-    found = history_sync.opened(config.home, config.store, _say, tick=_tick)
-    history_sync.sync(config.home, found)
+    return _opened(config, store_file.BUSY_SECONDS)
+
+
+def _opened(config: Config, patience: float) -> Store:
+    try:
+        found = history_sync.opened(config.home, config.store, _say, tick=_tick, patience=patience)
+        history_sync.sync(config.home, found)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error}; {store_file.HAVE_IT_ANSWER}. {WITHOUT_IT}") from error
     return found
 
 

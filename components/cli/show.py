@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -18,25 +19,30 @@ from components.cli.ending import ending
 from components.cli.list import took
 from components.cli.output import Line, folded, known_usd, show, show_all, usd
 from components.config import Config, load
-from components.errors import NotFound, RunnerError
+from components.errors import AmbiguousId, NotFound, RunnerError, StoreUnavailable
 from components.execution import Execution, Transition
 from components.execution_index import ExecutionFiles
 from components.states import FINAL, Door, ExecutionStatus
+from components.store_reader import StoreReader
 
 LABEL = 11
 COLOURS = {ExecutionStatus.SUCCEEDED: "green", ExecutionStatus.FAILED: "red", ExecutionStatus.INTERRUPTED: "yellow"}
 HELP = """Show all that is known of an execution: its receipt, its moves, what it changed and cost, where its log is.
 
 ID is the beginning of an execution's id, or a task's id: of that the newest execution. What was pruned is gone; the
-history stays.
+history stays. Where the history does not answer, it shows what the files tell.
 
-Exit codes: 0 shown, 2 a mistake in the call, 4 no such execution, 75 the store is of a newer version.
+Exit codes: 0 shown, 2 a mistake in the call, 4 no such execution, 69 the store does not answer and there are no files
+either, 75 the store is of a newer version.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An execution with all that tells of it; `row` is made from its files where the history has none."""
+    """An execution with all that tells of it; `row` is made from its files where the history has none.
+
+    `trouble` says why the history could not be asked.
+    """
 
     files: ExecutionFiles
     row: Execution
@@ -46,6 +52,7 @@ class Known:
     logs: list[Path]
     is_over: bool
     pids: Mapping[str, int]
+    trouble: str
 
 
 @click.command(name="show", help=HELP, short_help="Show all that is known of an execution.")
@@ -63,8 +70,13 @@ def command(*, execution: str, as_json: bool, file: Path | None) -> None:
 
 
 def _gathered(config: Config, word: str) -> Known:
-    reader = opened.history(config)
-    files, row = ids.found(config, reader, word)
+    reader, trouble = _history(config)
+    try:
+        files, row = ids.found(config, reader, word)
+    except NotFound as unknown:
+        if reader is not None or isinstance(unknown, AmbiguousId):
+            raise
+        raise StoreUnavailable(f"no execution {word[:64]!r} has files here, and {trouble}") from unknown
     is_over = execution_index.Watch(files).is_over()
     runs = list(files.runs().values())
     told = next((data for run in reversed(runs) if (data := receipt.read(run))), {})
@@ -73,12 +85,20 @@ def _gathered(config: Config, word: str) -> Known:
     except RunnerError as error:
         stat = f"({error})"
     logs = [run.out for run in runs] + ([files.runner_log] if files.directory.is_dir() else [])
-    moves = reader.transitions_of(row.id) if row else []
+    moves = reader.transitions_of(row.id) if row and reader else []
     row = row or _by_files(config, files)
     pids = {} if is_over else _pids(config, row.agent_id, files)
     runner, shim, agent = (pids.get(who, 0) for who in ("runner", "shim", "agent"))
     row = replace(row, runner_pid=runner, shim_pid=shim, agent_pid=agent)
-    return Known(files, row, moves, told, stat, logs, is_over, pids)
+    return Known(files, row, moves, told, stat, logs, is_over, pids, trouble)
+
+
+def _history(config: Config) -> tuple[StoreReader | None, str]:
+    """Return the history, or None and why it does not answer."""
+    try:
+        return opened.history(config), ""
+    except StoreUnavailable as error:
+        return None, str(error)
 
 
 def _pids(config: Config, agent_id: str, files: ExecutionFiles) -> Mapping[str, int]:
@@ -101,7 +121,9 @@ def _by_files(config: Config, files: ExecutionFiles) -> Execution:
         return unstarted.entry(typed, history_entry.ended(verdict) or ExecutionStatus.PENDING)
     held = replace(held, verdict=verdict or held.verdict)
     place = str(held.workspace.repository) if held.workspace else ""
-    status = history_entry.ended(held.verdict) or ExecutionStatus.INTERRUPTED
+    lives = held.verdict is None and bool(_pids(config, held.agent_id, files))
+    status = history_entry.status_of(held, time.time()) if lives else history_entry.ended(held.verdict)
+    status = status or ExecutionStatus.INTERRUPTED
     return history_entry.entry(held, status, str, Door.TASK if files.directory.is_dir() else Door.RUN, place)
 
 
@@ -116,6 +138,7 @@ def _lines(known: Known, config: Config) -> Iterator[Line]:
     yield from _section("LAST WORDS", folded(row.summary, "  ") if row.summary else [])
     yield from _section("CHANGES", [f"  {line.strip()}" for line in known.stat.splitlines()])
     yield from _section("LOG", [f"  {path}" for path in known.logs if path.exists()])
+    yield from _section("THE HISTORY CANNOT BE ASKED", folded(known.trouble, "  ") if known.trouble else [])
     yield from _section("NEXT", _next(known))
 
 
@@ -189,4 +212,5 @@ def _as_json(known: Known) -> Mapping[str, object]:
         "logs": [str(path) for path in known.logs if path.exists()],
         "is_over": known.is_over,
         "pids": dict(known.pids),
+        "trouble": known.trouble,
     }

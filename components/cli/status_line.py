@@ -8,11 +8,11 @@ from typing import TextIO
 
 from components import at_work, log_follow, typed_task
 from components.at_work import AtWork, Durations
+from components.cli import ids
 from components.cli.output import span, usd
 from components.config import Config
 from components.errors import RunnerError
 from components.execution_index import ExecutionFiles
-from components.store_reader import StoreReader
 from components.task_card import fit
 
 LOOK_SECONDS = 2.0
@@ -26,7 +26,7 @@ class StatusLine:
     def __init__(self, config: Config, files: ExecutionFiles, terminal: TextIO) -> None:
         self._home = config.home
         self._agent_id = typed_task.agent_of(files.id)
-        self._durations = Durations(StoreReader(config.store))
+        self._durations = Durations(ids.looking(config))
         self._terminal = terminal
         self._began = time.monotonic()
         self._next_look = 0.0

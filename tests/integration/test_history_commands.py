@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -119,6 +120,28 @@ def test_a_store_of_a_newer_version_is_left_alone_and_status_goes_without(termin
     assert refused.returncode == 75
     assert "Upgrade this runner" in refused.stderr
     assert "THE HISTORY CANNOT BE ASKED" in terminal.say("status")
+
+
+def test_a_locked_store_is_not_waited_for_by_who_only_looks(terminal: Terminal) -> None:
+    """Half a minute of silence, while what runs is known without it; the error told nothing to do."""
+    terminal.env["AGENT_COMMAND"] += " wait"
+    filled(terminal.home, 1)
+    with contextlib.closing(sqlite3.connect(terminal.home / "store.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        claim = terminal.told("task", ".", "Mend the roof", "-b")["id"]
+        until(terminal.starts, "the agent at work")
+        began = time.monotonic()
+
+        status, shown, listed = terminal.told("status"), terminal.told("show", claim), terminal.run("list")
+
+        assert time.monotonic() - began < 15
+        assert (listed.returncode, listed.stdout) == (69, "")
+    assert ([one["id"] for one in status["executions"]], shown["status"]) == ([claim], "running")
+    for trouble in (status["trouble"], shown["trouble"], listed.stderr):
+        assert "database is locked" in trouble
+        assert "name another by HEADLESS_PM_STORE" in trouble
+        assert "agent-runner doctor" in trouble
 
 
 def test_a_damaged_store_is_kept_aside_and_made_again(terminal: Terminal) -> None:
