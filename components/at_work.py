@@ -46,7 +46,7 @@ class AtWork:
     """One execution that is not over. `project` is the path of its repository, "" while that is not known.
 
     `cost_usd` is what it has cost so far, at least that much unless `is_whole_cost`. `run` is its current attempt's
-    directory where an agent may live in it.
+    directory where an agent may live in it. `waiter` is the process id of who waits for its turn, 0 for nobody.
     """
 
     id: str
@@ -64,6 +64,7 @@ class AtWork:
     estimate: Estimate = UNKNOWN
     agent: Agent | None = None
     run: Run | None = field(default=None)
+    waiter: int = 0
 
     @property
     def short_id(self) -> str:
@@ -196,6 +197,7 @@ def _unstarted(one: Unstarted, seen: Overview, known: Mapping[str, Execution], d
         role=typed.task.role,
         started_at=typed.task.created_at,
         agent=agent,
+        waiter=one.waiter,
     )
 
 

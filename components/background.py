@@ -93,7 +93,9 @@ def start_new(home: Path, typed: TypedTask, environ: Mapping[str, str], require:
 def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
     """Start the runner of a typed task as soon as fewer than `limit` run."""
     is_told = False
-    with durable.locked(typed_task.directory_of(home, claim) / typed_task.QUEUED):
+    with durable.locked(typed_task.directory_of(home, claim) / typed_task.QUEUED) as lock:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
         while typed_task.verdict_of(home, claim) is None:
             try:
                 return start(home, claim, limit, environ)
@@ -109,7 +111,7 @@ def queue(home: Path, claim: str, environ: Mapping[str, str]) -> int:
     """Have a typed task wait for its turn in the background; return the process id of who waits."""
     directory = typed_task.directory_of(home, claim)
     argv = [sys.executable, "-m", "components.entry", "await_turn", claim]
-    return process.start_detached(argv, directory / "awaiting", directory / "log", _environment(home, environ))
+    return process.start_detached(argv, directory / typed_task.AWAITING, directory / "log", _environment(home, environ))
 
 
 def first_entry(
@@ -180,7 +182,7 @@ def _starting(home: Path) -> AbstractContextManager[int]:
 def _start(home: Path, claim: str, environ: Mapping[str, str]) -> int:
     directory = typed_task.directory_of(home, claim)
     argv = [sys.executable, "-m", "components.entry", "execute", claim]
-    return process.start_detached(argv, directory / "alive", directory / "log", _environment(home, environ))
+    return process.start_detached(argv, directory / typed_task.ALIVE, directory / "log", _environment(home, environ))
 
 
 def _environment(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

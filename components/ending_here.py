@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from components import (
     unstarted,
 )
 from components.errors import NotFound
+from components.execution import Execution
 from components.execution_index import ExecutionFiles
 from components.model import Held, Verdict
 from components.states import Door, ExecutionStatus, Phase, Reason
@@ -40,6 +42,8 @@ def end(home: Path, files: ExecutionFiles) -> bool:
         typed_task.keep_verdict(home, files.id, verdict)
         if last is not None:
             _leave_word(home, replace(last, phase=Phase.DONE, verdict=verdict))
+        else:
+            _leave_word_of_unbegun(home, files.id)
         _remove(home, files)
         cancelling.forget(home, files.id)
     finally:
@@ -74,6 +78,16 @@ def _leave_word(home: Path, held: Held) -> None:
         door, project = typed.door, str(typed.repository)
     except NotFound:
         door, project = Door.TASK, str(held.workspace.repository) if held.workspace else ""
-    entry = history_entry.entry(held, ExecutionStatus.CANCELLED, str, door, project)
-    spool = home / history_spool.DIRECTORY / f"{held.agent_id}.jsonl"
-    history_spool.append(spool, [(replace(entry, completed_at=now_text()), (), frozenset())])
+    _spool(home, history_entry.entry(held, ExecutionStatus.CANCELLED, str, door, project))
+
+
+def _leave_word_of_unbegun(home: Path, claim: str) -> None:
+    """Keep the same of a task of which there is no journal; where what was typed is gone too, nothing is known."""
+    with contextlib.suppress(NotFound):
+        ended = unstarted.standing(home, typed_task.load(home, claim))
+        _spool(home, replace(ended, host=host_name()))
+
+
+def _spool(home: Path, ended: Execution) -> None:
+    spool = home / history_spool.DIRECTORY / f"{ended.agent_id}.jsonl"
+    history_spool.append(spool, [(replace(ended, completed_at=now_text()), (), frozenset())])

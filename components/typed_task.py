@@ -7,7 +7,8 @@
   verdict.json  how it ended
   log           what its runner says
   alive         locked by its runner from birth to death
-  queued        locked by whoever waits for its turn to start the runner
+  queued        locked by whoever waits for its turn to start the runner; tells its process id
+  awaiting      locked by whoever does so in the background, from birth to death
 ```
 """
 
@@ -28,7 +29,8 @@ from components.short_id import SHORT
 from components.states import Complexity, Door, Reason
 
 DIRECTORY = "tasks"
-QUEUED = "queued"
+QUEUED, AWAITING, ALIVE = "queued", "awaiting", "alive"
+PID_LETTERS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,26 @@ def claims(home: Path) -> list[str]:
 
 def has_runner(home: Path, claim: str) -> bool:
     """Does the runner of a typed task live?"""
-    return durable.is_held(_file(home, claim, "alive"))
+    return durable.is_held(_file(home, claim, ALIVE))
 
 
 def is_queued(home: Path, claim: str) -> bool:
     """Does somebody wait for its turn to start its runner?"""
-    return durable.is_held(_file(home, claim, QUEUED))
+    return durable.is_held(_file(home, claim, QUEUED)) or durable.is_held(_file(home, claim, AWAITING))
+
+
+def waiter(home: Path, claim: str) -> int:
+    """Return the process id of who waits for its turn to start its runner, 0 for nobody, or one that tells none."""
+    path = _file(home, claim, QUEUED)
+    try:
+        return int(Path(path).read_bytes()[:PID_LETTERS]) if durable.is_held(path) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def was_attended(home: Path, claim: str) -> bool:
+    """Has anybody ever waited for its turn, or run it? Then it is told by their locks whether one still does."""
+    return any(os.path.exists(_file(home, claim, name)) for name in (ALIVE, QUEUED, AWAITING))  # noqa: PTH110
 
 
 def _file(home: Path, claim: str, name: str) -> str:

@@ -19,14 +19,19 @@ from components.typed_task import TypedTask
 
 INTERRUPTED, QUEUED, STARTING = "interrupted", "queued", "starting"
 STARTING_SECONDS = 30.0
+"""How long whoever typed a task may take to attend to it; what nobody has attended to after that, nobody will."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unstarted:
-    """A typed task without an end; `stage` says why it has not begun, where it has no journal."""
+    """A typed task without an end; `stage` says why it has not begun, where it has no journal.
+
+    `waiter` is the process id of who waits for its turn, 0 where nobody does.
+    """
 
     typed: TypedTask
     stage: str
+    waiter: int = 0
 
 
 def find(home: Path) -> Iterator[Unstarted]:
@@ -37,7 +42,10 @@ def find(home: Path) -> Iterator[Unstarted]:
             since = typed_task.directory_of(home, claim).stat().st_mtime
         except (RunnerError, OSError):
             continue
-        yield Unstarted(typed, _stage(home, claim, since))
+        stage = _stage(home, claim, since)
+        if stage == INTERRUPTED and _has_ended(str(typed_task.directory_of(home, claim))):
+            continue  # its runner ended it between our two looks
+        yield Unstarted(typed, stage, typed_task.waiter(home, claim) if stage == QUEUED else 0)
 
 
 def _has_ended(directory: str) -> bool:
@@ -113,6 +121,7 @@ def _status(stage: str) -> ExecutionStatus:
 def _stage(home: Path, claim: str, since: float) -> str:
     if typed_task.is_queued(home, claim):
         return QUEUED
-    has_begun = os.path.exists(os.path.join(home, typed_task.DIRECTORY, claim, "state.json"))  # noqa: PTH110, PTH118
-    is_new = not has_begun and time.time() - since < STARTING_SECONDS
-    return STARTING if typed_task.has_runner(home, claim) or is_new else INTERRUPTED
+    if typed_task.has_runner(home, claim):  # looked at second: who waits lets go only when the runner is there
+        return STARTING
+    is_new = not typed_task.was_attended(home, claim) and time.time() - since < STARTING_SECONDS
+    return STARTING if is_new else INTERRUPTED

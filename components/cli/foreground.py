@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from components import execution_index, history_entry, log_follow, stopping, typed_task
+from components import ending_here, execution_index, history_entry, log_follow, stopping, typed_task
 from components.cli.logs import printer
 from components.cli.output import folded, show
 from components.config import Config
@@ -25,12 +25,41 @@ def follow(config: Config, claim: str, *, as_json: bool = False) -> int:
 
     Ctrl-C leaves it at work; a second one, while we tell that, cancels it.
     """
-    files = execution_index.ExecutionFiles(config.home, claim, f"t{claim[:SHORT]}")
+    files = _files(config, claim)
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         code = _followed(config, files)
     if as_json:
-        show(json.dumps(_as_json(files, typed_task.verdict_of(config.home, claim)), ensure_ascii=False))
+        _show_as_json(config, files)
     return code
+
+
+def call_off(config: Config, claim: str, *, as_json: bool) -> int:
+    """Drop a new task that was interrupted while it waited for its turn; one that has just begun is left at work."""
+    files = _files(config, claim)
+    if not ending_here.end(config.home, files):
+        return leave(config, files)
+    _say(f"\n{files.short_id}: cancelled before it began; `restart {files.short_id}` does it after all")
+    if as_json:
+        _show_as_json(config, files)
+    return INTERRUPTED
+
+
+def give_way(config: Config, claim: str) -> int:
+    """Tell of one that was to go on, and whose waiting for its turn was interrupted: it stays as it was."""
+    files = _files(config, claim)
+    if typed_task.has_runner(config.home, claim):
+        return leave(config, files)
+    short = files.short_id
+    _say(f"\n{short} stays as it was: nobody works on it; `restart {short} --resume` goes on, `cancel {short}` ends it")
+    return INTERRUPTED
+
+
+def _files(config: Config, claim: str) -> execution_index.ExecutionFiles:
+    return execution_index.ExecutionFiles(config.home, claim, f"t{claim[:SHORT]}")
+
+
+def _show_as_json(config: Config, files: execution_index.ExecutionFiles) -> None:
+    show(json.dumps(_as_json(files, typed_task.verdict_of(config.home, files.id)), ensure_ascii=False))
 
 
 def _followed(config: Config, files: execution_index.ExecutionFiles) -> int:

@@ -81,7 +81,10 @@ def go_on(config: Config, files: ExecutionFiles, *, background: bool, waits: boo
     typed_task.load(config.home, files.id)
     if not waits:
         tasks.require_turn(config.home, config.max_parallel_tasks)
-    pid = tasks.start_in_turn(config.home, files.id, config.max_parallel_tasks, os.environ, show_error)
+    try:
+        pid = tasks.start_in_turn(config.home, files.id, config.max_parallel_tasks, os.environ, show_error)
+    except KeyboardInterrupt:
+        return foreground.give_way(config, files.id)
     if background:
         task.tell(files.id, pid, files.runner_log, as_json)
         return 0

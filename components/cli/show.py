@@ -102,12 +102,14 @@ def _history(config: Config) -> tuple[StoreReader | None, str]:
 
 
 def _pids(config: Config, agent_id: str, files: ExecutionFiles) -> Mapping[str, int]:
-    """Return who works on an execution now: its runner, the shim of its run, its agent; only what lives."""
+    """Return who is with an execution now: who waits for its turn, its runner, its shim, its agent; only what lives."""
     agent = overview.agent(config.home, agent_id) if agent_id else None
     is_ours = agent is not None and agent.held is not None and agent.held.claim == files.id
     runner = {"runner": agent.runner} if agent is not None and is_ours and agent.runner else {}
     last = next(iter(reversed(files.runs().values())), None)
-    return {**runner, **(overview.run_at(last.path).pids if last else {})}
+    pid = typed_task.waiter(config.home, files.id) if files.directory.is_dir() else 0
+    waiter = {"waiter": pid} if pid else {}
+    return {**waiter, **runner, **(overview.run_at(last.path).pids if last else {})}
 
 
 def _by_files(config: Config, files: ExecutionFiles) -> Execution:
@@ -117,8 +119,7 @@ def _by_files(config: Config, files: ExecutionFiles) -> Execution:
     if held is None:
         if not files.directory.is_dir():
             raise NotFound(f"execution {files.short_id}: its run directories do not tell its task any more")
-        typed = typed_task.load(config.home, files.id)
-        return unstarted.entry(typed, history_entry.ended(verdict) or ExecutionStatus.PENDING)
+        return unstarted.standing(config.home, typed_task.load(config.home, files.id))
     held = replace(held, verdict=verdict or held.verdict)
     place = str(held.workspace.repository) if held.workspace else ""
     lives = held.verdict is None and bool(_pids(config, held.agent_id, files))

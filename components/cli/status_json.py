@@ -60,13 +60,15 @@ def _work_as_json(one: AtWork, config: Config) -> Mapping[str, object]:
         "is_late": one.estimate.is_late,
         "cost_usd": known_usd(one.cost_usd),
         "is_whole_cost": one.is_whole_cost and one.cost_usd > 0,
-        "pids": {**({"runner": one.agent.runner} if one.agent and one.agent.runner else {}), **_pids(one.run)},
+        "pids": _pids(one),
         "remark": remark.of(one),
     }
 
 
-def _pids(run: Run | None) -> Mapping[str, int]:
-    return run.pids if run else {}
+def _pids(one: AtWork) -> Mapping[str, int]:
+    waiter = {"waiter": one.waiter} if one.waiter else {}
+    runner = {"runner": one.agent.runner} if one.agent and one.agent.runner else {}
+    return {**waiter, **runner, **(one.run.pids if one.run else {})}
 
 
 def _ended_as_json(one: Execution) -> Mapping[str, object]:

@@ -51,7 +51,7 @@ Exit codes: 0 done (or started, with -b), 1 not done, 4 no such project, 75 too 
 @click.argument("project", shell_complete=ids.complete_project)
 @click.argument("description")
 @click.option("--background", "-b", is_flag=True, help="Start it and return at once.")
-@click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run.")
+@click.option("--wait", "waits", is_flag=True, help="Wait for a turn where too many tasks run; Ctrl-C drops it.")
 @click.option("--title", metavar="TEXT", help="What it is called.  [default: the description's first line]")
 @click.option(
     "--role",
@@ -181,11 +181,14 @@ def launch(config: Config, typed: TypedTask, *, background: bool, waits: bool, a
     if not waits:
         tasks.require_turn(config.home, config.max_parallel_tasks)
     directory = typed_task.save(config.home, typed)
-    if background and len(tasks.running(config.home)) >= config.max_parallel_tasks:
-        pid = tasks.queue(config.home, typed.claim, os.environ)
-        tell(typed.claim, pid, directory / "log", as_json, word="Waits for its turn:")
-        return 0
-    pid = tasks.start_in_turn(config.home, typed.claim, config.max_parallel_tasks, os.environ, say)
+    try:
+        if background and len(tasks.running(config.home)) >= config.max_parallel_tasks:
+            pid = tasks.queue(config.home, typed.claim, os.environ)
+            tell(typed.claim, pid, directory / "log", as_json, word="Waits for its turn:")
+            return 0
+        pid = tasks.start_in_turn(config.home, typed.claim, config.max_parallel_tasks, os.environ, say)
+    except KeyboardInterrupt:
+        return foreground.call_off(config, typed.claim, as_json=as_json)
     if background:
         tell(typed.claim, pid, directory / "log", as_json)
         return 0

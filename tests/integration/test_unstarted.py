@@ -1,0 +1,138 @@
+"""Typed tasks that wait for their turn while somebody kills or interrupts whoever waits for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from components import background, typed_task
+from tests.typed import Terminal
+from tests.waiting import until
+
+MakeTerminal = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[MakeTerminal]:
+    made: list[Terminal] = []
+
+    def make(*agent: str) -> Terminal:
+        made.append(Terminal(tmp_path, *agent))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def full(terminal: MakeTerminal) -> Terminal:
+    """Return a shell where one task is at work, and no second one may be."""
+    one = terminal("wait")
+    one.env["HEADLESS_PM_MAX_PARALLEL_TASKS"] = "1"
+    one.start()
+    return one
+
+
+def waiter_in_the_foreground(one: Terminal, *words: str) -> subprocess.Popen[str]:
+    """Start a command that waits for its turn."""
+    return subprocess.Popen(
+        one.argv(*words),
+        env=one.env,
+        cwd=one.repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def waiting(one: Terminal) -> str:
+    """Return the id of the task that waits for its turn, once one does."""
+
+    def queued() -> list[str]:
+        return [claim for claim in typed_task.claims(one.home) if typed_task.waiter(one.home, claim)]
+
+    until(lambda: len(queued()) == 1, "the queued one")
+    return queued()[0]
+
+
+def test_ctrl_c_while_a_task_waits_for_its_turn_drops_it_and_says_so(terminal: MakeTerminal) -> None:
+    """Regression: without a word a task was left that `status` called starting, and that nobody ever started."""
+    one = full(terminal)
+    process = waiter_in_the_foreground(one, "task", ".", "Another", "--wait", "--json")
+    claim = waiting(one)
+
+    os.killpg(process.pid, signal.SIGINT)
+    told, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert f"{claim[:8]}: cancelled before it began" in said
+    assert (json.loads(told)["is_over"], json.loads(told)["reason"]) == (True, "cancelled")
+    assert one.at_work(claim) == {}
+    shown = one.told("show", claim)
+    assert (shown["status"], shown["is_over"]) == ("cancelled", True)
+    assert shown["completed_at"] > shown["created_at"]
+
+
+def test_ctrl_c_while_a_killed_one_waits_to_go_on_leaves_it_as_it_was(terminal: MakeTerminal) -> None:
+    one = terminal("wait")
+    lost = one.start()
+    one.kill(lost, "runner", "shim", "agent")
+    until(lambda: one.at_work(lost)["stage"] == "interrupted", "the end of all")
+    one.env["HEADLESS_PM_MAX_PARALLEL_TASKS"] = "1"
+    one.start()
+    process = waiter_in_the_foreground(one, "restart", lost, "--resume", "--wait")
+    assert waiting(one) == lost
+
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert f"`restart {lost[:8]} --resume`" in said
+    assert one.at_work(lost)["stage"] == "interrupted"
+
+
+def test_a_task_whose_waiter_was_killed_is_interrupted_at_once_and_everywhere(terminal: MakeTerminal) -> None:
+    """Regression: it was starting for half a minute, and `show` said pending for ever, without a way on."""
+    one = full(terminal)
+    told = one.told("task", ".", "Another", "--wait", "-b")
+    claim, pid = told["id"], told["pid"]
+    assert waiting(one) == claim
+    queued = one.at_work(claim)
+    assert (queued["stage"], queued["pids"]) == ("queued", {"waiter": pid})
+    assert one.told("show", claim)["pids"] == {"waiter": pid}
+
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{pid}").exists(), "its end")
+
+    seen, shown = one.at_work(claim), one.told("show", claim)
+    assert (seen["stage"], seen["pids"]) == ("interrupted", {})
+    assert f"restart {claim[:8]} --resume" in seen["remark"]
+    listed = next(each for each in one.told("list")["executions"] if each["id"] == claim)
+    assert (shown["status"], listed["status"]) == ("interrupted", "interrupted")
+    next_ones = one.say("show", claim).rpartition("NEXT")[2]
+    assert f"restart {claim[:8]} --resume" in next_ones and "watch it work" not in next_ones
+    one.env["HEADLESS_PM_MAX_PARALLEL_TASKS"] = "2"
+    one.open_gate()
+    assert one.told("restart", claim, "--resume", "-b")["id"] == claim
+    assert one.ended(claim)["status"] == "succeeded"
+
+
+def test_a_task_whose_runner_was_killed_at_its_beginning_is_interrupted_at_once(terminal: MakeTerminal) -> None:
+    """Regression: it was starting, or pending, for half a minute, though its lock told that its runner is dead."""
+    one = full(terminal)
+    told = one.told("task", ".", "Another", "--wait", "-b")
+    os.kill(told["pid"], signal.SIGKILL)
+    runner = background.start(one.home, told["id"], 2, one.env)
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+
+    assert one.at_work(told["id"])["stage"] == "interrupted"
+    assert one.told("show", told["id"])["status"] == "interrupted"
