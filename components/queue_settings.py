@@ -6,16 +6,31 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from components.schedule_kind import Recurrences
+from components.schedule_kind import Recurrences, check_role
 from components.setting import Setting
 from components.setting_kinds import Names, Number, Text
 from components.store_url import StoreUrl, shown
 
-ROLES = Names("names of roles, such as [backend_dev, qa]", re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"))
 WORKER = Text(
     "1 to 64 of the characters A-Z a-z 0-9 _ . @ -, a letter or a digit first",
     re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """A list of roles: comma-separated in text, or a YAML list."""
+
+    words: str = "names of roles, such as [backend_dev, qa]"
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        return self.from_yaml(text)
+
+    def from_yaml(self, value: object) -> tuple[str, ...]:
+        names = Names(self.words).from_yaml(value)
+        for name in names:
+            check_role(name)
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,7 @@ class PerRole:
         if not isinstance(value, dict):
             raise ValueError(f"not a table; write {self.words}")
         for role, count in value.items():
+            check_role(str(role))
             if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 1_000_000:
                 raise ValueError(f"{role} has no whole number from 0 to 1000000; write {self.words}")
         return {str(role): count for role, count in value.items()}
@@ -54,7 +70,7 @@ SHARED_QUEUE = (
         flag="--name",
         derived="the name of the machine",
     ),
-    Setting("worker_roles", ROLES, (), "The roles that a worker serves.", flag="--roles", derived="all"),
+    Setting("worker_roles", Roles(), (), "The roles that a worker serves.", flag="--roles", derived="all"),
     Setting(
         "worker_concurrency",
         Number(1, 1000, whole=True),

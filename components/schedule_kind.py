@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.setting_kinds import CONTROL, nearest
+from components.states import Role
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 FIELD = re.compile(r"[0-9A-Za-z*/,#?-]+")
 KEYS = ("cron", "task", "workflow", "role")
+ROLES = tuple(map(str, Role))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,25 @@ class Recurrences:
         if not isinstance(given, dict):
             raise ValueError(f"{name} is not a table; write {self.words}")
         for key, text in given.items():
-            if key not in KEYS:
-                raise ValueError(f"{name}.{key} is not known; write {', '.join(KEYS)}{nearest(str(key), KEYS)}")
-            if not isinstance(text, str) or CONTROL.search(text.replace("\n", " ")):
-                raise ValueError(f"{name}.{key} is no text; put it in quotes")
+            _check(f"{name}.{key}", key, text)
         fields = str(given.get("cron", "")).split()
         if len(fields) not in (5, 6) or not all(FIELD.fullmatch(one) for one in fields):
             raise ValueError(f'{name}.cron is no cron expression; write five fields such as "30 2 * * 1-5"')
         if bool(given.get("task")) == bool(given.get("workflow")):
             raise ValueError(f"{name} needs one of task and workflow; write {self.words}")
         return Schedule(name=name, **{**given, "cron": " ".join(fields)})
+
+
+def _check(where: str, key: object, text: object) -> None:
+    if key not in KEYS:
+        raise ValueError(f"{where} is not known; write {', '.join(KEYS)}{nearest(str(key), KEYS)}")
+    if not isinstance(text, str) or CONTROL.search(text.replace("\n", " ")):
+        raise ValueError(f"{where} is no text; put it in quotes")
+    if key == "role" and text:
+        check_role(text, f"{where}: ")
+
+
+def check_role(word: str, where: str = "") -> None:
+    """Raises ValueError for a role that no agent can have: nothing would ever wait for it."""
+    if word not in ROLES:
+        raise ValueError(f"{where}{word!r} is not a role; write one of {', '.join(ROLES)}{nearest(word, ROLES)}")

@@ -137,8 +137,8 @@ def test_workers_whose_clocks_are_two_hours_apart_take_nothing_from_each_other(
 ) -> None:
     fleet = Fleet(tmp_path, server.database())
     try:
-        fleet.enqueue([QueueEntry("wait1", role="a"), QueueEntry("wait2", role="b")])
-        for name, role, shift in (("early", "a", "-3600"), ("late", "b", "3600")):
+        fleet.enqueue([QueueEntry("wait1", role="qa"), QueueEntry("wait2", role="pm")])
+        for name, role, shift in (("early", "qa", "-3600"), ("late", "pm", "3600")):
             fleet.env = {"QUEUE_TEST_CLOCK": shift}
             fleet.start(name, machine=name, worker_roles=role)
         until(lambda: len(fleet.lines("start")) == 2, "both starts")

@@ -56,14 +56,14 @@ def machines(server: PostgreSql, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def test_an_entry_told_three_times_is_performed_once_by_a_worker_of_its_role_the_urgent_first(fleet: Fleet) -> None:
-    low, high, other = QueueEntry("low", role="dev"), QueueEntry("high", role="dev", priority=-1), QueueEntry("other")
+    low, high, other = QueueEntry("low", role="qa"), QueueEntry("high", role="qa", priority=-1), QueueEntry("other")
     fleet.enqueue([low, other])
     fleet.enqueue([low, high])
-    fleet.start(worker_roles="dev", worker_concurrency=1)
+    fleet.start(worker_roles="qa", worker_concurrency=1)
 
     with fleet.queue() as queue:
         until(lambda: len(fleet.ended()) == 2, "both ends")
-        queue.enqueue([low, QueueEntry("later", role="dev")])
+        queue.enqueue([low, QueueEntry("later", role="qa")])
         until(lambda: "later" in fleet.ended(), "what came later")
 
         assert [line.agent for line in fleet.lines("start")] == ["high", "low", "later"]
@@ -229,7 +229,7 @@ def test_a_machine_in_trouble_gives_its_entry_to_another(crew: Fleet) -> None:
 
 
 def test_each_firing_of_a_schedule_is_made_once_however_many_workers_there_are(fleet: Fleet) -> None:
-    schedules = {"tick": {"cron": "* * * * * *", "task": "Tick", "role": "dev"}}
+    schedules = {"tick": {"cron": "* * * * * *", "task": "Tick", "role": "qa"}}
     for name in ("one", "two"):
         fleet.start(name, schedules=schedules)
 
@@ -240,7 +240,7 @@ def test_each_firing_of_a_schedule_is_made_once_however_many_workers_there_are(f
 
 def test_schedules_are_withdrawn_by_name_and_by_a_worker_that_has_none(crew: Fleet) -> None:
     """Regression: the last schedule of a queue could not be withdrawn, and no command told of it."""
-    daily = {"cron": "0 3 * * *", "task": "Sweep", "role": "dev"}
+    daily = {"cron": "0 3 * * *", "task": "Sweep", "role": "qa"}
     crew.start("one", schedules={"first": daily, "second": daily, "third": daily})
     crew.start("silent")
     with crew.queue() as queue:
@@ -255,9 +255,9 @@ def test_schedules_are_withdrawn_by_name_and_by_a_worker_that_has_none(crew: Fle
 
 
 def test_a_dead_machine_loses_its_work_to_the_next_attempt_and_the_living_lose_nothing(machines: Fleet) -> None:
-    machines.enqueue([QueueEntry("wait1", role="a"), QueueEntry("wait2", role="b")])
-    first = machines.start("one", machine="m1", worker_roles="a")
-    machines.start("two", machine="m2", worker_roles="b")
+    machines.enqueue([QueueEntry("wait1", role="qa"), QueueEntry("wait2", role="pm")])
+    first = machines.start("one", machine="m1", worker_roles="qa")
+    machines.start("two", machine="m2", worker_roles="pm")
     until(lambda: len(machines.lines("start")) == 2, "both starts")
     machines.start("three", machine="m3")
 
@@ -291,8 +291,8 @@ def test_an_outage_of_the_database_longer_than_the_time_to_live_costs_nobody_any
     with postgresql.running() as own:
         fleet = Fleet(tmp_path, own.database())
         try:
-            fleet.enqueue([QueueEntry("wait1", role="a"), QueueEntry("wait2", role="b")])
-            for name, role in (("one", "a"), ("two", "b")):
+            fleet.enqueue([QueueEntry("wait1", role="qa"), QueueEntry("wait2", role="pm")])
+            for name, role in (("one", "qa"), ("two", "pm")):
                 fleet.start(name, machine=name, worker_roles=role)
             until(lambda: len(fleet.lines("start")) == 2, "both starts")
 
@@ -327,7 +327,7 @@ def test_a_worker_that_loses_the_database_before_its_schedules_are_in_force_wait
         owner.execute(f"GRANT CREATE ON DATABASE {url.rpartition('/')[2]} TO poor".encode())
         fleet = Fleet(tmp_path, url.replace("runner@", "poor@"))
         try:
-            worker = fleet.start(wait=False, schedules={"tick": {"cron": "* * * * * *", "task": "Tick", "role": "dev"}})
+            worker = fleet.start(wait=False, schedules={"tick": {"cron": "* * * * * *", "task": "Tick", "role": "qa"}})
             until(lambda: "waiting for it" in fleet.said("one") or worker.poll() is not None, "the wait", 30)
             owner.execute("ALTER ROLE poor CONNECTION LIMIT -1")
 

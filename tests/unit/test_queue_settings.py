@@ -38,7 +38,10 @@ def test_a_schedule_is_a_task_or_a_workflow_by_a_cron_expression(tmp_path: Path)
         ("schedules: [a]", "not a table"),
         ("role_concurrency: {qa: many}", "qa has no whole number"),
         ("role_concurrency: {qa: -1}", "qa has no whole number"),
-        ("worker_roles: [a b]", "'a b' is not a name"),
+        ("worker_roles: [qa, qaa]", "'qaa' is not a role; write one of frontend_dev, backend_dev, qa"),
+        ("worker_roles: backend", "did you mean backend_dev?"),
+        ("role_concurrency: {qaa: 1}", "'qaa' is not a role"),
+        ("schedules: {a: {cron: '0 3 * * *', task: x, role: qaa}}", "a.role: 'qaa' is not a role"),
         ("worker_ttl: 1", "from 2 to 86400"),
     ],
 )
