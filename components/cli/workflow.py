@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from components.agent import WorkflowStatus
 from components.cli import workflow_session as session
 from components.cli.output import show, show_all
 
@@ -102,22 +103,24 @@ def schema() -> None:
 
 
 @command.command(name="list")
-@click.option("--status", metavar="STATUS", default="", help="Only those of one status.")
+@click.option("--status", type=click.Choice(list(map(str, WorkflowStatus))), help="Only those of one status.")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_config
-def list_all(status: str, limit: int, as_json: bool, file: Path | None) -> int:
+def list_all(status: str | None, limit: int, as_json: bool, file: Path | None) -> int:
     """List workflows, newest first."""
     from components.cli import workflow_view
 
     agents = session.agents(session.loaded(file))
-    found = agents.workflows(status, limit=limit)
+    found = agents.workflows(status or "", limit=limit)
     counts = agents.counts([one.id for one in found])
     if as_json:
         rows = [{"id": one.id, "name": one.name, "status": one.status, "agents": counts[one.id]} for one in found]
         show(json.dumps({"workflows": rows}))
     elif found:
         show_all(workflow_view.listed(found, counts))
+    elif status:
+        show(f"No workflow has the status {status}.")
     else:
         show("There is no workflow yet; `agent-runner workflow run FILE` runs one.")
     return 0
