@@ -8,8 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from components import durable, execution_names, history_entry, journal_format, receipts, store_queries, typed_task
-from components.errors import NotFound
+from components import (
+    branch_names,
+    durable,
+    execution_names,
+    history_entry,
+    journal_format,
+    receipts,
+    store_queries,
+    typed_task,
+)
+from components.errors import NotFound, RunnerError
 from components.execution import Execution
 from components.model import Held, Verdict
 from components.run_directory import JOURNAL, RunDirectory, RunState
@@ -135,13 +144,37 @@ def _execution(home: Path, held: Held, *, is_in_hand: bool) -> tuple[Execution |
     door = typed.door if typed is not None else Door.RUN
     entry = history_entry.entry(replace(held, verdict=verdict), status, str, door, project)
     ended = found[-1].at if found else held.updated_at
+    if typed is not None and verdict is not None and not is_in_hand:
+        ended = typed_task.ended_at(home, held.claim) or ended
     return replace(
         entry,
-        started_at=held.updated_at if held.run else "",
+        branch=_branch(typed) if typed is not None and held.workspace is None else entry.branch,
+        started_at=_began(home, held),
         completed_at="" if status in LIVE else ended,
         summary=found[-1].text if found else "",
         restarted_from=typed.restarted_from if typed is not None else "",
     ), found
+
+
+def _began(home: Path, held: Held) -> str:
+    """Return when the first attempt began that has left a copy of the journal, "" where none has begun."""
+    for attempt in range(1, held.attempt + 1):
+        run = RunDirectory.of(home / "runs", held.task.id, held.claim, attempt)
+        copy = execution_names.journal_at(run.path / JOURNAL)
+        if copy is not None and copy.claim == held.claim:
+            return copy.updated_at
+    return held.updated_at if held.run else ""
+
+
+def _branch(typed: TypedTask) -> str:
+    """Return the branch of a typed task that no run tells of, "" where it has none (any more)."""
+    from components import git
+
+    wanted = typed.task.branch or branch_names.default_for(typed.task.id)
+    try:
+        return wanted if git.branch_exists(typed.repository, wanted) else ""
+    except RunnerError:
+        return ""
 
 
 def _status(home: Path, held: Held, *, is_in_hand: bool) -> ExecutionStatus | None:

@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,15 @@ def keep_verdict(home: Path, claim: str, verdict: Verdict) -> None:
     """Keep how a typed task ended."""
     path = directory_of(home, claim) / "verdict.json"
     durable.write(path, json.dumps(asdict(verdict), ensure_ascii=False).encode(errors="replace"))
+
+
+def ended_at(home: Path, claim: str) -> str:
+    """Return when the verdict on a typed task was kept (UTC, ISO 8601), "" where there is none."""
+    try:
+        moment = (directory_of(home, claim) / "verdict.json").stat().st_mtime
+    except OSError:
+        return ""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
 def verdict_of(home: Path, claim: str) -> Verdict | None:

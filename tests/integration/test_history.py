@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ from components.states import Door, ExecutionStatus, Phase, Reason
 from components.store import Store, now_text
 from components.task_persistence import host_name
 from components.typed_task import TypedTask
+from tests.runner import git, make_repository
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -606,11 +608,11 @@ def test_a_runner_whose_store_is_deleted_while_it_runs_has_the_earlier_history_b
     assert "taken away" in place.said[0] and "1 executions" in place.said[0]
 
 
-def a_typed_task(place: Place, restarted_from: str = "") -> Held:
+def a_typed_task(place: Place, restarted_from: str = "", repository: Path = Path("/srv/shop")) -> Held:
     """A typed task in hand, and the file of what was typed."""
     claim = uuid.uuid4().hex
     task = background.task_of(claim, "Mend", "Mend it", role="backend_dev", level="senior", complexity="major")
-    typed = TypedTask(claim, task, Path("/srv/shop"), "shop", restarted_from=restarted_from)
+    typed = TypedTask(claim, task, repository, "shop", restarted_from=restarted_from)
     typed_task.save(place.home, typed)
     return replace(a_claim(agent_id=typed.agent_id), claim=claim, task=task)
 
@@ -662,6 +664,34 @@ def test_a_typed_task_that_ended_untold_is_entered_by_its_verdict(place: Place, 
     one = place.get(held)
     assert (one.status, one.door, one.project) == (ExecutionStatus.SUCCEEDED, Door.TASK, "/srv/shop")
     assert one.cost_usd == (0.5 if has_run else 0.0)
+
+
+def test_a_history_built_again_begins_with_the_first_attempt(place: Place) -> None:
+    """It began with the last attempt, and so had taken a part of its time."""
+    last = a_claim(attempt=3, updated_at="2026-01-01T00:00:09.000+00:00")
+    place.run(last)
+    for attempt in (1, 2):
+        place.run(replace(last, attempt=attempt, updated_at=f"2026-01-01T00:00:0{attempt}.000+00:00"))
+
+    store_rebuild.rebuild(place.home, place.store)
+
+    assert (place.get(last).started_at, place.get(last).attempt) == ("2026-01-01T00:00:01.000+00:00", 3)
+
+
+def test_a_history_built_again_tells_the_end_and_the_branch_of_what_never_began(place: Place, tmp_path: Path) -> None:
+    """Its end was its beginning, and its branch was lost although it was there."""
+    repository = make_repository(tmp_path / "shop")
+    held = a_typed_task(place, repository=repository)
+    git(repository, "branch", f"feature/task-{held.task.id}")
+    typed_task.keep_verdict(place.home, held.claim, Verdict(Reason.CANCELLED, "somebody asked for it", None))
+    ended = datetime(2030, 1, 1, 12, tzinfo=UTC)
+    os.utime(typed_task.directory_of(place.home, held.claim) / "verdict.json", (ended.timestamp(),) * 2)
+
+    store_rebuild.rebuild(place.home, place.store)
+
+    one = place.get(held)
+    assert (one.status, one.started_at, one.branch) == ("cancelled", "", f"feature/task-{held.task.id}")
+    assert datetime.fromisoformat(one.completed_at) == ended
 
 
 def test_a_runner_that_has_nothing_to_tell_starts_no_thread_and_imports_nothing(place: Place) -> None:
