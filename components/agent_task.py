@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def _typed(config: Config, agents: AgentStore, one: Agent) -> TypedTask:
         parents=tuple(_outputs(parents)),
         left=tuple(_left(one)),
         given=agents.given_to(one),
+        names=_names(parents),
     )
 
 
@@ -82,6 +83,16 @@ def _starts(parents: list[Agent]) -> list[str]:
     """Return the commits that an agent builds upon: what those before it left."""
     done = (parent for parent in parents if parent.status is AgentStatus.COMPLETED)
     return list(dict.fromkeys(word for parent in done for word in parent.commits.split()))
+
+
+def _names(parents: list[Agent]) -> Mapping[str, str]:
+    """Return by whom each commit came, the first of them where it came by several; of a map's, with the branch."""
+    names: dict[str, str] = {}
+    for parent in parents:
+        words = [word.partition("@")[::2] for word in parent.commits.split()]
+        for commit, branch in words:
+            names.setdefault(commit, parent.name if len(words) == 1 else f"{parent.name} ({branch})")
+    return names
 
 
 def _left(one: Agent) -> list[str]:

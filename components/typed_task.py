@@ -42,6 +42,7 @@ class TypedTask:
     workspace. `clone_of` is the address of a repository elsewhere, of which `repository` is or will be a clone, with
     the `branch` that the work begins at; `kind` is a WorkspaceKind, "" for what the task's complexity says. It builds
     upon `starts`, commits as `COMMIT@BRANCH` that are merged for it, and `parents`: (name, output) of who made them.
+    `names` are what people call who made them, by commit.
     `left` are commits of earlier attempts at the same work, the first of which began at the commit `given`.
     `board_task` is the id of the task of the board that it is a run of, "" for none.
     """
@@ -62,6 +63,7 @@ class TypedTask:
     board_task: str = ""
     left: tuple[str, ...] = ()
     given: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def agent_id(self) -> str:
@@ -98,6 +100,7 @@ def load(home: Path, claim: str) -> TypedTask:
             starts=tuple(map(str, data.get("starts", ()))),
             left=tuple(map(str, data.get("left", ()))),
             given=str(data.get("given", "")),
+            names={str(commit): str(name) for commit, name in data.get("names", {}).items()},
             parents=tuple((str(name), str(output)) for name, output in data.get("parents", ())),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -64,7 +64,15 @@ def prepare(config: Config, typed: TypedTask) -> None:
         wanted = Wanted(typed.clone_of, _kind(typed.kind), typed.claim, typed.branch)
         clones.provide(config, wanted, typed.repository)
     if (typed.starts or typed.left) and typed.task.complexity is Complexity.MAJOR:
-        joining.begin_at(config, typed.repository, typed.task, typed.starts, given=typed.given, left=typed.left)
+        joining.begin_at(
+            config,
+            typed.repository,
+            typed.task,
+            typed.starts,
+            given=typed.given,
+            left=typed.left,
+            names=typed.names,
+        )
 
 
 def _cloned(config: Config, url: str, name: str, wanted: Wanted) -> Workplace:

@@ -176,7 +176,7 @@ def test_works_that_conflict_are_a_verdict_of_its_own(desk: Desk) -> None:
     assert ran.returncode == 1
     agent = desk.agents(ran.stdout.split()[1])["c"]
     assert (agent["status"], agent["reason"]) == ("failed", "merge_conflict")
-    assert "conflict in same.txt. Have one of them depend on the other" in agent["error"]
+    assert "a and b conflict in same.txt. Have one of them depend on the other" in agent["error"]
 
 
 def test_a_killed_driver_leaves_its_agents_at_work_and_the_next_one_goes_on_with_them(desk: Desk) -> None:
@@ -476,7 +476,8 @@ def test_an_attempt_begins_at_what_earlier_ones_left_and_is_measured_from_what_t
     }
 
 
-def test_joining_names_the_files_that_conflict(tmp_path: Path) -> None:
+def test_joining_names_who_made_what_conflicts_in_which_files(tmp_path: Path) -> None:
+    """Regression: it named commits, which nobody knows."""
     repository = make_repository(tmp_path / "repository")
     commits = []
     for name in ("a", "b"):
@@ -486,8 +487,10 @@ def test_joining_names_the_files_that_conflict(tmp_path: Path) -> None:
         commits.append(f"{git(repository, 'rev-parse', 'HEAD')}@{name}")
     config = load({"home": str(tmp_path / "home"), "repository": str(repository)}, {}).config
 
-    with pytest.raises(MergeConflict, match="conflict in README"):
-        joining.begin_at(config, repository, Task("x", "x"), commits)
+    names = {commits[0].partition("@")[0]: "plan"}
+
+    with pytest.raises(MergeConflict, match=r"plan and b conflict in README\. Have"):
+        joining.begin_at(config, repository, Task("x", "x"), commits, names=names)
 
 
 # The real Claude CLI, with the model's answers scripted
