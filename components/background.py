@@ -50,9 +50,13 @@ def require_turn(home: Path, limit: int) -> None:
     count = len(running(home))
     if count >= limit:
         raise TooManyTasks(
-            f"{count} tasks run here, and max_parallel_tasks is {limit}; wait for one with --wait, cancel one,"
+            f"{_run_here(count)}, and max_parallel_tasks is {limit}; wait for one with --wait, cancel one,"
             " or raise the limit"
         )
+
+
+def _run_here(count: int) -> str:
+    return "1 task runs here" if count == 1 else f"{count} tasks run here"
 
 
 def running(home: Path) -> list[str]:
@@ -102,7 +106,7 @@ def start_in_turn(home: Path, claim: str, limit: int, environ: Mapping[str, str]
             except TooManyTasks:
                 if not is_told:
                     is_told = True
-                    say(f"{limit} tasks run here (max_parallel_tasks): waiting for one of them to end")
+                    say(f"{_run_here(limit)} (max_parallel_tasks): waiting for one of them to end")
                 time.sleep(TURN_SECONDS)  # Ctrl-C ends it: no handler of ours is installed here
     return 0
 

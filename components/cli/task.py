@@ -203,15 +203,16 @@ def say(line: str) -> None:
 def tell(claim: str, pid: int, log: Path, as_json: bool, word: str = "Started") -> None:
     """Tell what was started, and what to type next."""
     short = claim[:8]
+    words = {f"logs {short} -f": "what the agent does", "status": "all that runs here", f"cancel {short}": "stop it"}
     if as_json:
-        show(json.dumps({"id": claim, "pid": pid, "log": str(log)}))
+        commands = [f"agent-runner {one}" for one in words]
+        show(json.dumps({"id": claim, "pid": pid, "log": str(log), "next": commands}))
         return
     show(f"{word} {short} (pid {pid})", "green")
     for line in folded(f"Log: {log}", "  "):
         show(line)
-    for words, what in ((f"logs {short} -f", "what the agent does"), ("status", "all that runs here")):
-        show(f"  agent-runner {words:18}  {what}")
-    show(f"  agent-runner {f'cancel {short}':18}  stop it")
+    for one, what in words.items():
+        show(f"  agent-runner {one:18}  {what}")
 
 
 def first_line(text: str) -> str:

@@ -44,6 +44,16 @@ def test_a_task_in_the_foreground_shows_the_work_and_ends_with_its_verdict(termi
     assert "succeeded" in ran.stdout.splitlines()[-1]
 
 
+def test_a_program_too_is_told_what_to_type_next(terminal: MakeTerminal) -> None:
+    """Regression: only people were, though the answer in JSON is for who starts tasks by a script."""
+    one = terminal()
+
+    told = one.told("task", ".", "Mend the roof", "-b")
+
+    short = told["id"][:8]
+    assert told["next"] == [f"agent-runner {words}" for words in (f"logs {short} -f", "status", f"cancel {short}")]
+
+
 def test_a_task_that_fails_says_so_by_its_exit_code(terminal: MakeTerminal) -> None:
     assert terminal("fail").run("task", ".", "Mend the roof").returncode == 1
 
@@ -276,7 +286,7 @@ def test_a_restart_that_is_refused_a_turn_has_ended_nothing(terminal: MakeTermin
     refused = one.run("restart", lost, "-b", HEADLESS_PM_MAX_PARALLEL_TASKS="1")
 
     assert refused.returncode == 75
-    assert "1 tasks run here" in refused.stderr
+    assert "1 task runs here, and" in refused.stderr
     assert one.at_work(lost)["stage"] == "interrupted"
 
 
