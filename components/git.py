@@ -54,7 +54,8 @@ class DiffStat:
 def require_repository(path: Path) -> Path:
     """Return the top directory of the checkout that `path` is in. Raises NotARepository with what to do."""
     if not path.is_dir():
-        raise NotARepository(f"repository {str(path)!r}: no such directory. Name a git checkout with --repo.")
+        what = " is a file, not a directory" if path.exists() else ": no such directory"
+        raise NotARepository(f"repository {str(path)!r}{what}. Name a git checkout with --repo.")
     where = ask(path, "rev-parse", "--is-inside-work-tree", accepted=(0, 128), upwards=True)
     if b"dubious ownership" in where.stderr:
         raise NotARepository(
@@ -63,8 +64,8 @@ def require_repository(path: Path) -> Path:
         )
     if where.exit_code:
         raise NotARepository(
-            f"repository {str(path)!r} is not in a git repository. "
-            f'Make one there: git init && git add . && git commit -m "First commit"'
+            f"{str(path)!r} is not in a git repository. "
+            'Name one, or make one of it: git init, git add FILES, git commit -m "First commit"'
         )
     if where.stdout.strip() != b"true":
         raise NotARepository(

@@ -42,7 +42,7 @@ def find(config: Config, word: str) -> Project:
         top = git.require_repository(path)
     except NotARepository as error:
         why = str(error).replace("Name a git checkout with --repo.", "Name a git repository, or one of `projects:`.")
-        raise NotFound(f"project {word!r}: {why}") from error
+        raise NotFound(f"project {why.removeprefix('repository ')}") from error
     name = next((name for name, place in config.projects.items() if _is_at(place, top)), top.name)
     return Project(name, top)
 

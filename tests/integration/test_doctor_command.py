@@ -290,7 +290,7 @@ def test_a_directory_that_is_no_repository_or_has_no_commit_is_a_problem(patient
     told = only(patient.findings(code=1), "repository")
 
     assert told[1].endswith("has no commit yet" if makes == "init" else "is not in a git repository")
-    assert "git add . && git commit" in told[2]
+    assert ("git add . && git commit" if makes == "init" else "git init, git add FILES, git commit") in told[2]
 
 
 def test_an_operation_in_progress_and_a_stale_lock_of_the_index_are_told(patient: Patient) -> None:

@@ -54,7 +54,8 @@ def test_each_place_that_is_no_checkout_is_refused_with_what_to_do(repository: P
 
     for path, remedy in (
         (tmp_path / "absent", "--repo"),
-        (plain, "git init"),
+        (plain, "git init, git add FILES"),
+        (repository / "a.txt", "is a file"),
         (empty, "git commit"),
         (bare, "git clone"),
         (repository / ".git", "git clone"),
