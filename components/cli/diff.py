@@ -19,7 +19,8 @@ SHOWN_TO_GIT = ("TERM", "LESS", "LV", "LANG", "LC_ALL", "COLUMNS", "LESSCHARSET"
 HELP = """Show what an execution has changed, as a patch: from the commit that it began at to what it left.
 
 It works also when the worktree is gone: the work is on a branch. Of one that runs it shows the files as they are now,
-without those that git does not know yet. On a terminal a pager shows it, in a pipe it is plain.
+without those that git does not know yet. Where nothing has changed, it says so on standard error. On a terminal a pager
+shows it, in a pipe it is plain.
 
 \b
   agent-runner diff 3f9c2a1b --stat
@@ -36,7 +37,7 @@ Exit codes: 0 shown, 1 git failed, 2 a mistake in the call, 4 no such execution,
 @click.option("--config", "file", metavar="FILE", type=click.Path(path_type=Path), help="A configuration file.")
 def command(*, execution: str, is_stat: bool, as_json: bool, file: Path | None) -> None:
     """Find the change, and become git."""
-    from components import diffing, execution_index, git
+    from components import diffing, execution_index, git, git_command
     from components.config import load
 
     config = load({}, os.environ, file=file).config
@@ -48,6 +49,9 @@ def command(*, execution: str, is_stat: bool, as_json: bool, file: Path | None) 
         show(json.dumps(told, indent=2))
         return
     sys.stdout.flush()
+    if git_command.run(change.directory, *change.words("--quiet"), accepted=(0, 1)).exit_code == 0:
+        click.echo(f"Execution {files.short_id} has changed nothing.", err=True)
+        return
     _become_git(change.directory, change.words(*(("--stat",) if is_stat else ())))
 
 

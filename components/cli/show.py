@@ -183,7 +183,8 @@ def _next(known: Known) -> list[str]:
     if known.row.status is ExecutionStatus.INTERRUPTED and not known.is_over:
         live = (("restart {} --resume", "go on where it stopped"), ("cancel {}", "end it for good"))
     over = (("logs {} -n all", "all that it did"), ("restart {}", "do it again"))
-    words = [*(over if known.is_over else live), ("diff {}", "what it changed")]
+    has_change = known.stat and not known.stat.startswith("(")
+    words = [*(over if known.is_over else live), *([("diff {}", "what it changed")] if has_change else [])]
     if known.is_over and known.row.status is not ExecutionStatus.SUCCEEDED:
         words.append(("restart {} --resume", "go on where it stopped"))
     return [f"  agent-runner {command.format(id):28}  {what}" for command, what in words]

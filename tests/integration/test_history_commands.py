@@ -78,6 +78,31 @@ def test_a_pager_of_the_repositorys_own_configuration_is_never_run(terminal: Ter
     assert not (tmp_path / "was-run").exists()
 
 
+def test_where_nothing_has_changed_diff_says_so_and_is_not_offered(terminal: Terminal) -> None:
+    """It printed nothing, and `show` offered it below "no changes"."""
+    terminal.env["AGENT_COMMAND"] = terminal.env["AGENT_COMMAND"].removesuffix(" write commit")
+    claim = done(terminal)
+
+    ran = terminal.run("diff", claim)
+
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert ran.stderr == f"Execution {claim[:8]} has changed nothing.\n"
+    assert f"agent-runner diff {claim[:8]}" not in terminal.say("show", claim)
+
+
+def test_what_is_no_repository_is_told_in_one_sentence_without_risky_advice(terminal: Terminal) -> None:
+    """It read `project '/etc': repository '/etc' is not in a git repository`, and advised `git add .` there."""
+    (terminal.directory / "plain").mkdir()
+    for path, words in (("plain", "is not in a git repository. Name one"), ("agent.py", "is a file")):
+        place = terminal.directory / path
+
+        ran = terminal.run("task", str(place), "Mend the roof")
+
+        assert (ran.returncode, ran.stdout) == (4, "")
+        assert ran.stderr.startswith(f"Error: project '{place}' {words}")
+        assert "git add ." not in ran.stderr
+
+
 @pytest.mark.parametrize("command", ["show", "diff", "logs", "restart", "cancel"])
 def test_an_unknown_id_is_told_with_what_there_is(terminal: Terminal, command: str) -> None:
     claim = done(terminal)
