@@ -16,6 +16,8 @@ LINE_BYTES = 16 * 1024 * 1024
 """Above the longest lines that agents write (about 10 MB: a tool's whole result); it bounds the memory of a reader."""
 
 REST_SECONDS = 0.25
+ERROR, ERROR_LINES, ERROR_BYTES = "Error: ", 200, 1 << 20
+"""How a runner's errors begin, and in how much of the end of its log they are looked for."""
 
 
 def tail(path: Path, lines: int = 50, limit_bytes: int = CHUNK_BYTES) -> list[bytes]:
@@ -34,6 +36,14 @@ def tail(path: Path, lines: int = 50, limit_bytes: int = CHUNK_BYTES) -> list[by
         text = rest if newline and rest else before[1:]
     found = text.removesuffix(b"\n").split(b"\n") if text else []
     return found[-lines:] if lines > 0 else []
+
+
+def last_error(log: Path) -> str:
+    """Return the last error that a runner's log tells, "" for none."""
+    with contextlib.suppress(NotFound):
+        rows = [row.decode(errors="replace") for row in tail(log, ERROR_LINES, ERROR_BYTES)]
+        return next((row.partition(ERROR)[2].strip() for row in reversed(rows) if ERROR in row), "")
+    return ""
 
 
 def start_of_last(path: Path, lines: int, limit_bytes: int | None = None) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from components import background, diffing, execution_index, git, typed_task
+from components import background, diffing, execution_index, git, typed_task, workplace
 from components.errors import NotFound
 from components.execution_index import ExecutionFiles
 from components.typed_task import TypedTask
@@ -14,12 +14,14 @@ from components.typed_task import TypedTask
 def again_of(home: Path, files: ExecutionFiles, *, resumes: bool) -> TypedTask:
     """Return a new typed task with the details of an execution, also of one whose task came from a server.
 
-    Raises NotFound where its files do not tell them any more, or where it is to be gone on with and its work is gone.
+    Raises NotFound where its files do not tell them any more, where its repository is gone, or where it is to be gone
+    on with and its work is gone.
     """
+    before = _before(home, files)
+    workplace.require_there(before)
     if resumes:
         _require_work(home, files)
     claim = background.new_claim()
-    before = _before(home, files)
     task_again = background.task_of(
         claim,
         before.task.title,

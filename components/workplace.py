@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import branch_names, clones, git_url, joining, projects
+from components import branch_names, clones, git, git_url, joining, projects
 from components.clones import Wanted
 from components.config import Config
-from components.errors import ConfigError, UnsafeName
+from components.errors import ConfigError, NotARepository, NotFound, UnsafeName
+from components.short_id import SHORT
 from components.states import Complexity, WorkspaceKind
 from components.typed_task import TypedTask
 
@@ -50,6 +51,21 @@ def chosen(config: Config, word: str, claim: str, *, kind: str = "", branch: str
             config, f"file://{named.path}", named.name, Wanted(f"file://{named.path}", wanted_kind, claim, branch)
         )
     return Workplace(named.path, named.name, wanted_kind, branch=branch)
+
+
+def require_there(typed: TypedTask) -> None:
+    """Raise NotFound where a task is to go on, or to be done again, whose repository is none any more.
+
+    A clone is made anew where it is gone.
+    """
+    if typed.clone_of:
+        return
+    try:
+        git.require_repository(typed.repository)
+    except NotARepository as error:
+        way = "Bring it back to there, or type the task anew where it is now."
+        why = str(error).replace("Name a git checkout with --repo.", way)
+        raise NotFound(f"execution {typed.claim[:SHORT]}: {why}") from error
 
 
 def prepare(config: Config, typed: TypedTask) -> None:

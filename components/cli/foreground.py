@@ -9,15 +9,21 @@ import sys
 
 import click
 
-from components import ending_here, execution_index, history_entry, log_follow, stopping, typed_task
+from components import ending_here, execution_index, execution_log, history_entry, log_follow, stopping, typed_task
 from components.cli.logs import printer
 from components.cli.output import folded, show
 from components.config import Config
+from components.git_command import printable
 from components.log_follow import LogFollow
 from components.model import Verdict
+from components.redact import Redactor, secret_values
 from components.short_id import SHORT
 
 INTERRUPTED = 130
+
+
+class RunnerLost(Exception):
+    """The runner of the task that is followed has died, and there is nothing that could be followed."""
 
 
 def follow(config: Config, claim: str, *, as_json: bool = False) -> int:
@@ -70,9 +76,11 @@ def _followed(config: Config, files: execution_index.ExecutionFiles) -> int:
 
         rest = StatusLine(config, files, sys.stdout).rest
     try:
-        printer(LogFollow(files, is_live=True, rest=rest))
+        printer(LogFollow(files, is_live=True, rest=_while_attended(files, rest)))
     except KeyboardInterrupt:
         return leave(config, files)
+    except RunnerLost as lost:
+        _say(f"{files.short_id}: {lost}")
     verdict = typed_task.verdict_of(config.home, files.id)
     if verdict is not None and verdict.reason in history_entry.DONE_WELL:
         return 0
@@ -84,6 +92,25 @@ def _followed(config: Config, files: execution_index.ExecutionFiles) -> int:
     ):
         show(f"  agent-runner {words:26}  {what}")
     return 1
+
+
+def _while_attended(files: execution_index.ExecutionFiles, rest: log_follow.Rest) -> log_follow.Rest:
+    """Return a rest that raises RunnerLost once the runner has died before an attempt: nobody starts it again."""
+    runs_before = len(files.runs())
+
+    def rested(seconds: float, fd: int | None) -> None:
+        rest(seconds, fd)
+        if typed_task.has_runner(files.home, files.id) or len(files.runs()) > runs_before:
+            return
+        if typed_task.verdict_of(files.home, files.id) is None and not stopping.alive(files):
+            redact = Redactor(secret_values(os.environ))
+            said = printable(redact(execution_log.last_error(files.runner_log))) or "it did not say why"
+            why = (
+                f"its runner has ended before it began an attempt: {said}; `logs {files.short_id} --runner` has its log"
+            )
+            raise RunnerLost(why)
+
+    return rested
 
 
 def _as_json(files: execution_index.ExecutionFiles, verdict: Verdict | None) -> dict[str, object]:

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from components import background as tasks
-from components import execution_index, repeating, stopping, typed_task
+from components import execution_index, repeating, stopping, typed_task, workplace
 from components.cli import foreground, ids, task
 from components.cli.task import say as show_error
 from components.config import Config, load
 from components.errors import StillRunning
 from components.execution_index import ExecutionFiles
+from components.typed_task import TypedTask
 
 HELP = """Do a task again: a new execution with a new id and the same details.
 
@@ -25,7 +26,7 @@ workspace; without it, it begins anew. One that still runs is refused: cancel it
   agent-runner restart 3f9c2a1b -b
   agent-runner restart 3f9c2a1b --resume
 
-Exit codes: as those of `task`; 4 no such execution, 75 it still runs.
+Exit codes: as those of `task`; 4 no such execution, or its repository is gone, 75 it still runs.
 """
 
 
@@ -50,6 +51,7 @@ def command(
     files = ids.at_hand(config, id)
     if not execution_index.Watch(files).is_over():
         require_abandoned(config, files, resumes=resumes)
+        require_possible(typed_task.load(config.home, files.id))
         if resumes:
             return go_on(config, files, background=is_background, waits=waits, as_json=as_json)
         if not waits:
@@ -57,7 +59,14 @@ def command(
         word = stopping.stop(config.home, files, config.cancel_grace, os.environ)
         show_error(f"{files.short_id}, which had lost its runner: {word}")
     again = repeating.again_of(config.home, files, resumes=resumes)
+    task.require_usable(again)
     return task.launch(config, again, background=is_background, waits=waits, as_json=as_json)
+
+
+def require_possible(typed: TypedTask) -> None:
+    """Raise NotFound or ConfigError where a runner could not even begin: what is there of the task stays as it is."""
+    workplace.require_there(typed)
+    task.require_usable(typed)
 
 
 def require_abandoned(config: Config, files: ExecutionFiles, *, resumes: bool) -> None:
@@ -78,7 +87,6 @@ def require_abandoned(config: Config, files: ExecutionFiles, *, resumes: bool) -
 
 def go_on(config: Config, files: ExecutionFiles, *, background: bool, waits: bool, as_json: bool) -> int:
     """Start the runner of an execution that has lost it: it goes on from wherever it was, as the same execution."""
-    typed_task.load(config.home, files.id)
     if not waits:
         tasks.require_turn(config.home, config.max_parallel_tasks)
     try:

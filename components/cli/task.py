@@ -128,7 +128,7 @@ def command(
         branch=place.branch,
         kind=place.kind,
     )
-    _require_usable(typed)
+    require_usable(typed)
     return launch(config, typed, background=background, waits=waits, as_json=as_json)
 
 
@@ -142,7 +142,7 @@ def _require_branch(repository: Path, branch: str) -> None:
         raise NotFound(f"--branch {branch!r}: there is none in {repository}; `git branch --all` there shows what is")
 
 
-def _require_usable(typed: TypedTask) -> None:
+def require_usable(typed: TypedTask) -> None:
     """Raise ConfigError where its runner could not even begin, by the names of our options."""
     from dataclasses import fields
 

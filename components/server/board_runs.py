@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from components import background, history_entry, overview, stopping, typed_task
+from components import background, execution_log, history_entry, overview, stopping, typed_task
 from components.board_task import OUTPUT_LINES, BoardStatus, BoardTask
 from components.errors import NotFound, RunnerError, StillRunning, TooManyTasks
 from components.execution_index import ExecutionFiles
@@ -166,7 +166,7 @@ def _settle(core: Core, task: BoardTask) -> None:
     if verdict is not None:
         _end(core, task, files, verdict)
     elif not adoption.adopt(core, claim) and (task.pid or _age(task.started_at) > BEGINNING_SECONDS):
-        said = last_words.error(files.runner_log) or "its runner ended without a word"
+        said = execution_log.last_error(files.runner_log) or "its runner ended without a word"
         output = last_words.lines(files, OUTPUT_LINES, core.redact)
         core.board.settle(task.id, claim, BoardStatus.TODO, error=core.redact(said), output=output)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components import execution_index, history_entry, typed_task
+from components import execution_index, execution_log, history_entry, typed_task
 from components.attempt_log import Splitter
 from components.errors import NotFound
 from components.log_view import Kind, Line, LogView
@@ -189,7 +189,7 @@ class Follower:
 
     def _why(self) -> str:
         """Return why an execution ended that nobody judged: its runner's last word."""
-        said = last_words.error(self._feed.files.runner_log)
+        said = execution_log.last_error(self._feed.files.runner_log)
         return self._redact(said or "its runner is gone, and nothing of it lives")
 
 

@@ -14,7 +14,6 @@ from components.errors import NotFound
 from components.execution_index import ExecutionFiles
 from components.log_view import Kind, LogView
 
-ERROR = "Error: "
 TAIL_BYTES = 1 << 20
 
 
@@ -35,12 +34,6 @@ def lines(files: ExecutionFiles, count: int, redact: Callable[[str], str]) -> tu
     else:
         found.extend(one.text for row in _tail(runs[-1].err, count) for one in reader.text(row, Kind.STDERR))
     return tuple(found)
-
-
-def error(log: Path) -> str:
-    """Return the last error that a runner's log tells, "" for none."""
-    rows = [row.decode(errors="replace") for row in _tail(log, 200)]
-    return next((row.partition(ERROR)[2].strip() for row in reversed(rows) if ERROR in row), "")
 
 
 def _tail(path: Path, count: int) -> list[bytes]:

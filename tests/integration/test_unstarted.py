@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -136,3 +137,57 @@ def test_a_task_whose_runner_was_killed_at_its_beginning_is_interrupted_at_once(
 
     assert one.at_work(told["id"])["stage"] == "interrupted"
     assert one.told("show", told["id"])["status"] == "interrupted"
+
+
+def test_a_restart_where_the_repository_is_gone_is_refused_before_anything_is_started(terminal: MakeTerminal) -> None:
+    """Regression: it was started, died at once, and only the runner's log told why; one that had ended named git."""
+    one = terminal("wait")
+    lost, over = one.start(), one.start("Another")
+    one.kill(lost, "runner", "shim", "agent")
+    one.say("cancel", over)
+    until(lambda: one.at_work(lost)["stage"] == "interrupted", "the end of all")
+    away = one.repository.rename(one.directory / "moved")
+    one.repository = one.directory  # where commands are typed
+
+    for words in ((lost,), (lost, "--resume", "-b"), (over, "--resume"), (over, "-b")):
+        refused = one.run("restart", *words)
+
+        assert (refused.returncode, refused.stdout) == (4, ""), words
+        assert f"execution {words[0][:8]}: repository '{one.directory}/repository': no such directory" in refused.stderr
+    assert one.at_work(lost)["stage"] == "interrupted"
+    away.rename(one.directory / "repository")
+    one.open_gate()
+    assert one.told("restart", lost, "--resume", "-b")["id"] == lost
+    assert one.ended(lost)["status"] == "succeeded"
+
+
+def test_a_restart_whose_settings_do_not_hold_any_more_is_refused_before_anything_is_started(
+    terminal: MakeTerminal,
+) -> None:
+    one = terminal("wait")
+    file = one.directory / "config.yaml"
+    file.write_text("max_attempts: 2\n")
+    claim = one.told("task", ".", "Mend the roof", "-b", "--config", str(file))["id"]
+    one.say("cancel", claim)
+    file.unlink()
+
+    refused = one.run("restart", claim, "-b")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert str(file) in refused.stderr
+    assert len(typed_task.claims(one.home)) == 1
+
+
+def test_a_runner_that_dies_before_it_does_anything_is_told_of_at_once_with_its_cause(terminal: MakeTerminal) -> None:
+    """Regression: the terminal was silent for half a minute, and then told nothing of the cause."""
+    one = terminal()
+    (one.home / "tasks").mkdir(parents=True)
+    locks = one.home / "locks"
+    locks.write_text("no directory")
+
+    begun = time.monotonic()
+    ran = one.run("task", ".", "Mend the roof")
+
+    assert ran.returncode == 1
+    assert "its runner has ended before it began an attempt" in ran.stderr and str(locks) in ran.stderr
+    assert time.monotonic() - begun < 12
