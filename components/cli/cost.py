@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import click
 from components import projects
 from components.cli import ids, opened
 from components.cli.list import Since
-from components.cli.output import Line, show, show_all, table
+from components.cli.output import Line, show, show_all, table, told_columns
 from components.config import Config, load
 from components.execution import Cost
 
@@ -73,10 +73,12 @@ def _lines(costs: list[Cost], by: str, config: Config) -> Iterator[Line]:
         return
     rows = [_row(one, _key(one, by, config)) for one in costs]
     heading = (by.upper(), "RUNS", "USD", "TOKENS IN", "OUT", "CACHE READ", "CACHE WRITTEN")
-    lines = list(table(right_aligned([heading, *rows, _row(summed(costs), "total")])))
+    lines = list(table(right_aligned(told_columns([heading, *rows, _row(summed(costs), "total")]))))
     yield Line(lines[0], bold=True)
     yield from map(Line, lines[1:-1])
     yield Line(lines[-1], bold=True)
+    if _known(summed(costs)) is None:
+        yield Line("No agent has told what it cost.")
 
 
 NUMBERS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -111,7 +113,7 @@ def _row(one: Cost, key: str) -> tuple[str, ...]:
     return (key, str(one.runs), money, *(str(number) if any(tokens) else "-" for number in tokens))
 
 
-def right_aligned(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+def right_aligned(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Return rows whose columns but the first are as wide as their widest cell, numbers below each other."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [(row[0], *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))) for row in rows]

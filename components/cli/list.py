@@ -13,7 +13,7 @@ import click
 from components import projects, since, typed_task, unstarted
 from components.cli import ids, opened
 from components.cli.ending import ending
-from components.cli.output import Line, age, known_usd, short, show, show_all, span, table, usd
+from components.cli.output import Line, age, known_usd, short, show, show_all, span, table, told_columns, usd
 from components.config import Config, load
 from components.execution import Execution, Selection
 from components.states import FINAL, LIVE, ExecutionStatus
@@ -131,7 +131,7 @@ def _lines(page: list[Execution], next_page: str, config: Config) -> Iterator[Li
     if not page:
         yield Line("No execution fits. `agent-runner list` without options shows the newest.")
         return
-    heading, *rows = table([HEADINGS, *(_row(one, config) for one in page)])
+    heading, *rows = table(told_columns([HEADINGS, *(_row(one, config) for one in page)]))
     yield Line(heading, bold=True)
     for one, row in zip(page, rows, strict=True):
         yield Line(row, COLOURS.get(one.status, ""))

@@ -43,7 +43,8 @@ def test_what_was_done_is_listed_shown_and_its_change_outlives_its_worktree(term
 
     listed, shown = terminal.say("list"), terminal.say("show", claim[:6])
 
-    assert re.search(rf"^{claim[:8]} +succeeded +repository +- ", listed, re.MULTILINE)
+    assert re.search(rf"^{claim[:8]} +succeeded +repository +[0-9]+ s +[0-9]+ s +Mend the roof$", listed, re.MULTILINE)
+    assert listed.splitlines()[0].split() == ["ID", "STATE", "PROJECT", "AGE", "TOOK", "TITLE"]
     for words in ("Work: 1 commit", "(gone)", "work.txt | 1 +", "MOVES", f"agent-runner restart {claim[:8]}"):
         assert words in shown
     assert "+work of attempt 1" in terminal.say("diff", claim)
@@ -402,8 +403,9 @@ def test_a_cost_that_no_agent_told_is_not_known(terminal: Terminal) -> None:
     told, shown = terminal.told("cost"), terminal.say("cost")
 
     assert (told["usd"], told["is_whole"], told["costs"][0]["usd"]) == (None, False, None)
-    assert [line.split()[1:3] for line in shown.splitlines()[1:]] == [["1", "-"], ["1", "-"]]
-    assert "0.00" not in shown
+    heading, *rows, told_in_words = shown.splitlines()
+    assert (heading.split(), [row.split()[1:] for row in rows]) == (["DAY", "RUNS"], [["1"], ["1"]])
+    assert told_in_words == "No agent has told what it cost."
 
 
 def test_a_cost_that_some_runs_told_is_at_least_that_much(terminal: Terminal) -> None:
