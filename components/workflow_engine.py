@@ -107,12 +107,15 @@ class WorkflowEngine:
         return len(at_work)
 
     def cancel_agent(self, agent_id: str) -> AgentStatus:
-        """End one agent; returns where it was. One that is at work is asked to end."""
+        """End one agent; returns where it was. One that is at work is asked to end. Raises IllegalMove: it is over."""
         one = self._agents.agent(agent_id)
-        if one.status not in SETTLED and one.status is not AgentStatus.ACTIVE:
-            self.settle(one, AgentStatus.CANCELLED, reason=CANCELLED, error=STOPPED)
-        elif one.status is AgentStatus.ACTIVE:
+        if one.status in SETTLED:
+            self._call_off([one])  # whoever cancelled it may have died before
+            raise IllegalMove(f"agent {one.short_id} is {one.status} already; nothing of it is at work")
+        if one.status is AgentStatus.ACTIVE:
             self._agents.note(one, reason=CANCELLED)  # for its runner to see, where its worker is dead
+        else:
+            self.settle(one, AgentStatus.CANCELLED, reason=CANCELLED, error=STOPPED)
         self._call_off([one])
         return one.status
 

@@ -33,6 +33,15 @@ What an agent does line by line is shown by `logs` under its execution's id.
 
 Exit codes: 0 spawned (with --wait: completed), 1 not completed, 2 a mistake in the call, 4 no such agent or project.
 """
+SPAWNED = (
+    "Exit codes: 0 spawned (with --wait: completed), 1 not completed, 2 a mistake in the call, 4 no such agent or"
+    " project, 69 the store or the queue does not answer, 130 interrupted (it is at work)."
+)
+SHOWN = "Exit codes: 0 shown, 2 a mistake in the call, 4 no such agent, 69 the store does not answer."
+CANCELLED = (
+    "Exit codes: 0 ended, or asked to end; 1 it is over already, 2 a mistake in the call, 4 no such agent, 69 the store"
+    " or the queue does not answer."
+)
 WAIT_SECONDS = 0.3
 _config = click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
 
@@ -42,7 +51,7 @@ def command() -> None:
     """The group of all commands about agents."""
 
 
-@command.command()
+@command.command(epilog=SPAWNED)
 @click.argument("task")
 @click.option("--parent", metavar="ID", help="Whose work it builds upon.")
 @click.option("--role", type=click.Choice(list(map(str, Role))), help="Whose instructions it gets.")
@@ -99,8 +108,7 @@ def spawn(  # noqa: PLR0913
         made = workflow_entry.spawn(agents, wanted, config, above, workflow_entry.users_key(key))
         engine.advance(made.workflow_id)
         session.Session(config, agents, file, not no_worker).have_driven(made.workflow_id)
-        if waits:
-            made = _ended(agents, made.id)
+        made = _ended(agents, made.id) if waits else agents.agent(made.id)
     return _tell(made, waits, as_json)
 
 
@@ -134,7 +142,7 @@ def _ended(agents: AgentStore, agent_id: str) -> Agent:
     return one
 
 
-@command.command(name="list")
+@command.command(name="list", epilog=SHOWN)
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_config
@@ -156,7 +164,7 @@ def list_all(limit: int, as_json: bool, file: Path | None) -> int:
     return 0
 
 
-@command.command(name="show")
+@command.command(name="show", epilog=SHOWN)
 @click.argument("word", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_config
@@ -192,7 +200,7 @@ def show_one(word: str, as_json: bool, file: Path | None) -> int:
     return 0
 
 
-@command.command()
+@command.command(epilog=CANCELLED)
 @click.argument("word", metavar="ID")
 @_config
 def cancel(word: str, file: Path | None) -> int:

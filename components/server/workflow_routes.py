@@ -163,7 +163,7 @@ def agent(core: Here, agent_id: str) -> dict[str, Any]:
 
 @routes.post("/agents/{agent_id}/cancel", response_model=Called)
 def cancel_agent(core: Here, agent_id: str) -> dict[str, Any]:
-    """End an agent; what depends on it is not begun."""
+    """End an agent, 409 where it is over; what depends on it is not begun."""
     agents = AgentStore(core.store)
     one = agents.agent(safe(agent_id))
     with _engine(core, agents) as engine:
