@@ -26,6 +26,16 @@ docs/workflows.md tells how a workflow is written; `workflow schema` prints its 
 Exit codes: 0 completed (or started, with -b), 1 not completed, 2 a mistake in the file, 3 it waits for a person, 4 no
 such workflow, 130 interrupted (it is at work).
 """
+FOLLOWED = (
+    "Exit codes: 0 completed (or started, with -b), 1 not completed, or it cannot go on; 2 a mistake in the call or the"
+    " file, 3 it waits for a person, 4 no such workflow or project, 69 the store or the queue does not answer, 130"
+    " interrupted (it is at work)."
+)
+CHANGED = (
+    "Exit codes: 0 done, 1 it stands where that cannot be done (over already, for instance), 2 a mistake in the call, 4"
+    " no such workflow or node, 69 the store or the queue does not answer."
+)
+SHOWN = "Exit codes: 0 shown, 2 a mistake in the call or the file, 4 no such workflow, 69 the store does not answer."
 _config = click.option("--config", "file", metavar="FILE", type=Path, help="A configuration file.")
 _background = click.option("--background", "-b", is_flag=True, help="Start it and return at once.")
 _no_worker = click.option("--no-worker", is_flag=True, help="Leave it to workers that run already.")
@@ -36,7 +46,7 @@ def command() -> None:
     """The group of all commands about workflows."""
 
 
-@command.command()
+@command.command(epilog=FOLLOWED)
 @click.argument("path", metavar="FILE", type=Path)
 @click.option("--project", "-p", metavar="PROJECT", help="The repository.  [default: the file's, else the current one]")
 @click.option("--key", metavar="KEY", default="", help="The same key again runs no other workflow.")
@@ -71,7 +81,7 @@ def run(
         return session.Session(config, agents, file, not no_worker).carry_on(made.id, after, background)
 
 
-@command.command(name="check")
+@command.command(name="check", epilog=SHOWN)
 @click.argument("path", metavar="FILE", type=Path)
 @click.option("--mermaid", is_flag=True, help="Draw it as a Mermaid flowchart.")
 def check_file(path: Path, mermaid: bool) -> int:
@@ -94,7 +104,7 @@ def check_file(path: Path, mermaid: bool) -> int:
     return 0
 
 
-@command.command()
+@command.command(epilog=SHOWN)
 def schema() -> None:
     """Print the JSON Schema of a workflow file."""
     from components import workflow_format
@@ -102,7 +112,7 @@ def schema() -> None:
     click.echo(workflow_format.schema_text(), nl=False)
 
 
-@command.command(name="list")
+@command.command(name="list", epilog=SHOWN)
 @click.option("--status", type=click.Choice(list(map(str, WorkflowStatus))), help="Only those of one status.")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -126,7 +136,7 @@ def list_all(status: str | None, limit: int, as_json: bool, file: Path | None) -
     return 0
 
 
-@command.command(name="show")
+@command.command(name="show", epilog=SHOWN)
 @click.argument("word", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--mermaid", is_flag=True, help="Draw it as a Mermaid flowchart.")
@@ -149,7 +159,7 @@ def show_one(word: str, as_json: bool, mermaid: bool, file: Path | None) -> int:
     return 0
 
 
-@command.command()
+@command.command(epilog=CHANGED)
 @click.argument("word", metavar="ID")
 @_config
 def cancel(word: str, file: Path | None) -> int:
@@ -163,7 +173,7 @@ def cancel(word: str, file: Path | None) -> int:
     return 0
 
 
-@command.command()
+@command.command(epilog=FOLLOWED)
 @click.argument("word", metavar="ID")
 @click.option("--failed", is_flag=True, required=True, help="What failed, was skipped or was cancelled.")
 @_background
@@ -183,7 +193,7 @@ def retry(word: str, failed: bool, background: bool, no_worker: bool, file: Path
         return ours.carry_on(one.id, after, background)
 
 
-@command.command()
+@command.command(epilog=FOLLOWED)
 @click.argument("word", metavar="ID")
 @_background
 @_config
@@ -196,7 +206,7 @@ def resume(word: str, background: bool, file: Path | None) -> int:
         return session.Session(config, agents, file).carry_on(one.id, after, background)
 
 
-@command.command()
+@command.command(epilog=CHANGED)
 @click.argument("word", metavar="ID")
 @click.argument("node")
 @click.option("--comment", "-m", metavar="TEXT", default="", help="What those that depend on it are told.")
@@ -207,7 +217,7 @@ def approve(word: str, node: str, comment: str, no_worker: bool, file: Path | No
     return _decide(word, node, comment, no_worker, file, is_approved=True)
 
 
-@command.command()
+@command.command(epilog=CHANGED)
 @click.argument("word", metavar="ID")
 @click.argument("node")
 @click.option("--comment", "-m", metavar="TEXT", default="", help="Why.")

@@ -40,6 +40,13 @@ def test_every_command_tells_its_exit_codes(name: str) -> None:
         assert "exit code" in " ".join(command.get_help(context).split()).lower(), path
 
 
+@pytest.mark.parametrize("name", ["workflow", "agent"])
+def test_a_command_below_another_one_does_not_contradict_its_exit_codes(name: str) -> None:
+    """Regression: `workflow run --help` told of 3 what it means for `run`."""
+    for path, command, context in of(name):
+        assert "3 no task" not in " ".join(command.get_help(context).split()), path
+
+
 @pytest.mark.parametrize("name", [name for name in cli.COMMANDS if name not in WITHOUT_AN_ANSWER])
 def test_every_command_answers_programs_too(name: str) -> None:
     for path, command, _ in of(name):
