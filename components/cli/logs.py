@@ -114,7 +114,9 @@ def command(  # noqa: PLR0913 - one for each option
     elif runner:
         _show_text(log.runner_log(last), redact)
     else:
-        printer(log, redact, last=last, as_json=as_json, is_verbose=verbose)
+        count = printer(log, redact, last=last, as_json=as_json, is_verbose=verbose)
+        if not count and last != 0 and not files.runs() and files.runner_log.exists():
+            click.echo(f"no attempt has begun; `logs {files.short_id} --runner` shows what its runner says", err=True)
 
 
 def printer(
@@ -124,8 +126,11 @@ def printer(
     last: int | None = None,
     as_json: bool = False,
     is_verbose: bool = False,
-) -> None:
-    """Print readable lines until there are no more; `redact` is by default for what the environment keeps secret."""
+) -> int:
+    """Print readable lines until there are no more, and return how many there were.
+
+    `redact` is by default for what the environment keeps secret.
+    """
     from components.claude_words import ClaudeWords
     from components.codex_words import CodexWords
     from components.log_view import LogView
@@ -136,11 +141,13 @@ def printer(
     def make_view() -> LogView:
         return LogView([ClaudeWords(), CodexWords()], without_secrets, is_verbose=is_verbose)
 
-    for line in log.lines(make_view, last):
+    count = 0
+    for count, line in enumerate(log.lines(make_view, last), 1):  # noqa: B007
         if as_json:
             show(json.dumps(asdict(line), ensure_ascii=False))
         else:
             _show(line)
+    return count
 
 
 def _show(line: Line) -> None:
