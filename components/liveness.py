@@ -105,7 +105,8 @@ class Liveness:
             self._end_cancelled(life)
             given = self._ledger.give_back(life, self._ledger.in_hand(life))
             who = f"{heard[life].name} on {heard[life].host}" if life in heard else life
-            logger.warning("worker %s was not heard for %.0f s; %d entries go to others", who, self._ttl, given)
+            what = f"{given} entr{'y goes' if given == 1 else 'ies go'} to others"
+            logger.warning("worker %s was not heard for %.0f s; %s", who, self._ttl, what)
         for life in silent - {self._row.life}:
             if doorbell.place_of(life) != self._place or not doorbell.is_alive(self._home, life):
                 self._ledger.database.sign_out(life)

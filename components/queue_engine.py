@@ -67,6 +67,12 @@ class DbosQueue:
         """Return the workers of all machines that were not forgotten, with when they were last heard."""
         return self._ledger.database.workers()
 
+    def is_gone(self, worker: WorkerRow) -> bool:
+        """Has a worker ended for certain? Only of those of this home on this machine the kernel tells."""
+        if worker.host != doorbell.host() or doorbell.place_of(worker.life) != doorbell.place(self._home):
+            return False
+        return not doorbell.is_alive(self._home, worker.life)
+
     def schedules(self) -> dict[str, dict[str, str]]:
         """Return what recurs, by name: `cron` with `task` or `workflow`, and `role`."""
         return self._ledger.schedules()

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from components.cli.output import show
 if TYPE_CHECKING:
     from components.config import Config
     from components.ports import AgentQueue, Performer
+    from components.queue_database import WorkerRow
     from components.queue_engine import DbosQueue
     from components.queue_worker import QueueWorker
     from components.signals import Signals
@@ -198,34 +199,45 @@ def show_queue(config: Config, as_json: bool) -> int:
     from components.schedules import next_firing
 
     with queue_engine.opened(config) as queue:
-        workers, waiting, at_work = queue.workers(), queue.waiting(), queue.at_work()
+        workers = [(one, queue.is_gone(one)) for one in queue.workers()]
+        waiting, at_work = queue.waiting(), queue.at_work()
         recurring = {name: {**one, "next": next_firing(one["cron"])} for name, one in queue.schedules().items()}
     if as_json:
-        rows = [
-            {
-                "name": one.name,
-                "host": one.host,
-                "pid": one.pid,
-                "roles": [role for role in one.roles.split(",") if role],
-                "concurrency": one.concurrency,
-                "version": one.version,
-                "silent_seconds": round(one.age, 1),
-            }
-            for one in workers
-        ]
+        rows = [worker_row(*one) for one in workers]
         show(json.dumps({"workers": rows, "waiting": waiting, "at_work": at_work, "schedules": recurring}))
         return 0
-    for one in workers:
+    for one, is_gone in workers:
         heard = f"heard {one.age:.0f} s ago" if one.age < config.worker_ttl else f"silent for {one.age:.0f} s"
-        show(f"{one.name}  on {one.host} ({one.pid}), {one.roles or 'all roles'}, {one.concurrency} at once; {heard}")
+        state = "it has ended; what it had is for the next worker here" if is_gone else heard
+        show(f"{one.name}  on {one.host} ({one.pid}), {one.roles or 'all roles'}, {one.concurrency} at once; {state}")
     if not workers:
         show("No worker is at this queue; start one with `advanced-agent-runner worker`.")
-    for word, counts in (("wait", waiting), ("are at work", at_work)):
-        roles = ", ".join(f"{role or 'any role'}: {count}" for role, count in counts.items())
-        show(f"{sum(counts.values())} {word}{' (' + roles + ')' if roles else ''}")
+    show(counted(waiting, "waits", "wait"))
+    show(counted(at_work, "is at work", "are at work"))
     for name, due in sorted(recurring.items()):
         show(f"{name}: {due['cron']}, next at {due['next']}: {due['workflow'] or due['task']}")
     return 0
+
+
+def worker_row(one: WorkerRow, is_gone: bool) -> dict[str, Any]:
+    """Return what programs are told of a worker."""
+    return {
+        "name": one.name,
+        "host": one.host,
+        "pid": one.pid,
+        "roles": [role for role in one.roles.split(",") if role],
+        "concurrency": one.concurrency,
+        "version": one.version,
+        "silent_seconds": round(one.age, 1),
+        "is_gone": is_gone,
+    }
+
+
+def counted(counts: Mapping[str, int], one: str, many: str) -> str:
+    """Return how many there are, by role, with the words for one of them and for several."""
+    roles = ", ".join(f"{role or 'any role'}: {count}" for role, count in counts.items())
+    total = sum(counts.values())
+    return f"{total} {one if total == 1 else many}{f' ({roles})' if roles else ''}"
 
 
 def end_schedule(config: Config, name: str) -> int:

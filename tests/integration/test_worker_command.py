@@ -127,6 +127,23 @@ def test_a_look_at_a_queue_that_nobody_works_at_tells_how_to_begin(place: Place)
     assert done.stdout.splitlines()[0] == "No worker is at this queue; start one with `advanced-agent-runner worker`."
 
 
+def test_a_worker_that_was_killed_here_is_shown_as_one_that_has_ended(place: Place) -> None:
+    """Regression: it was shown as heard some seconds ago, though its lock was free; and one agent "are at work"."""
+    worker = place.start("--json", "--name", "first")
+    until(lambda: place.log.exists() and place.states(), "the worker at work", 30)
+    place.run("agent", "spawn", "--role", "qa", "Look at it", "--no-worker")
+    until(lambda: place.starts() == 1, "the agent at work", 30)
+    assert "heard " in place.run("worker", "--show").stdout.splitlines()[0]
+    worker.kill()
+    worker.wait()
+
+    shown = place.run("worker", "--show").stdout.splitlines()
+
+    assert shown[0].endswith("4 at once; it has ended; what it had is for the next worker here"), shown
+    assert shown[1:] == ["0 wait", "1 is at work (qa: 1)"]
+    assert json.loads(place.run("worker", "--show", "--json").stdout)["workers"][0]["is_gone"]
+
+
 def test_what_recurs_is_shown_with_its_next_time_and_withdrawn_by_name(place: Place) -> None:
     file = place.repository.parent / "config.yaml"
     file.write_text("schedules: {nightly: {cron: '0 3 * * *', task: Sweep}}\n")
