@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from components import background, cancelling, ending_here, overview, typed_task, waking
+from components import background, cancelling, ending_here, overview, process, typed_task, waking
 from components.execution_index import ExecutionFiles, Watch
 from components.run_directory import RunState
 
@@ -94,6 +94,12 @@ def _runner(home: Path, files: ExecutionFiles) -> int | None:
 def alive(files: ExecutionFiles) -> bool:
     """Does any agent of an execution live?"""
     return any(run.state() is RunState.ALIVE for run in files.runs().values() if (run.path / "pids").exists())
+
+
+def has_agent(files: ExecutionFiles) -> bool:
+    """Does an agent of an execution live, and not only what one has left behind that was killed?"""
+    runs = (run for run in files.runs().values() if (run.path / "pids").exists())
+    return any(run.state() is RunState.ALIVE and not process.has_left_others(run) for run in runs)
 
 
 def has_daemon(home: Path, files: ExecutionFiles) -> bool:

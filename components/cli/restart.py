@@ -78,7 +78,7 @@ def require_abandoned(config: Config, files: ExecutionFiles, *, resumes: bool) -
         raise StillRunning(f"execution {short} waits for its runner: start that again, and it goes on")
     if typed_task.has_runner(config.home, files.id) or typed_task.is_queued(config.home, files.id):
         raise StillRunning(f"execution {short} still runs; `cancel {short}` ends it")
-    if stopping.alive(files) and not resumes:
+    if stopping.has_agent(files) and not resumes:
         raise StillRunning(
             f"the agent of execution {short} still runs, though its runner is gone;"
             f" `restart {short} --resume` takes it up, `cancel {short}` ends it"

@@ -118,6 +118,27 @@ def test_restart_of_what_was_killed_ends_the_old_one_and_begins_a_new_one(termin
     assert one.told("show", claim)["status"] == "cancelled"
 
 
+def test_restart_of_what_was_killed_takes_nothing_that_its_agent_had_started_for_the_agent(
+    terminal: MakeTerminal,
+) -> None:
+    """Regression: it was refused, for an agent that was said to run still."""
+    one = terminal()
+    child = one.directory / "child"
+    script = f"[ ! -e {child} ] || exit 0\n(trap '' TERM; sleep 300) & echo $! > {child}\nwait\n"
+    (one.directory / "agent.sh").write_text(f"cat > /dev/null\n{script}")
+    one.env["AGENT_COMMAND"] = f"sh {one.directory / 'agent.sh'}"
+    claim = one.told("task", ".", "Mend the roof", "-b")["id"]
+    until(lambda: child.exists() and child.read_text().strip(), "the agent's child")
+    pids = one.told("status")["executions"][0]["pids"]
+    for who in ("runner", "shim", "agent"):
+        os.kill(pids[who], signal.SIGKILL)
+    until(lambda: "something that it started lives on" in one.at_work(claim)["remark"], "that only the child lives")
+
+    new = one.told("restart", claim, "-b")["id"]
+
+    assert (one.ended(new)["restarted_from"], one.told("show", claim)["status"]) == (claim, "cancelled")
+
+
 @pytest.mark.parametrize("outcome", ["succeed", "fail"])
 def test_what_is_resumed_goes_on_upon_its_own_work_when_its_worktree_is_gone(
     terminal: MakeTerminal, outcome: str
