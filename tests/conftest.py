@@ -38,4 +38,5 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
-    (home / ".gitconfig").write_text("[user]\n\tname = A Tester\n\temail = tester@example.invalid\n")
+    person = "[user]\n\tname = A Tester\n\temail = tester@example.invalid\n"
+    (home / ".gitconfig").write_text(f"{person}[maintenance]\n\tauto = false\n")  # a process more for every commit
