@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def find(config: Config, word: str) -> Project:
         raise NotFound(f"project {why.removeprefix('repository ')}") from error
     name = next((name for name, place in config.projects.items() if _is_at(place, top)), top.name)
     return Project(name, top)
+
+
+def all_there(config: Config, known: Iterable[str]) -> list[Path]:
+    """Return the repositories that are named or `known` to the history, and are still there."""
+    tops = []
+    for place in (*map(str, config.projects.values()), *known):
+        with contextlib.suppress(NotARepository):
+            tops.append(git.require_repository(_place(place)))
+    return list(dict.fromkeys(tops))
 
 
 def shown(config: Config, path: str) -> str:

@@ -17,6 +17,7 @@ import click
 
 from components import git, git_command, shelf, unsaved_work, workspace_use, worktree_entry
 from components.config import Config, load
+from components.errors import NotARepository
 from components.git_worktree import GitWorktree
 from components.shelf import Restored, Snapshot
 from components.worktree_entry import WorktreeEntry
@@ -70,16 +71,21 @@ def command() -> None:
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def list_all(repository: str | None, file: Path | None, as_json: bool) -> None:
-    """Show every worktree with what is not saved in it, and every snapshot."""
-    config, top = _opened(repository, file)
-    worktrees = list(_worktrees(config, top))
-    snapshots = shelf.all_of(top)
+    """Show every worktree with what is not saved in it, and every snapshot; outside of a repository of all known."""
+    config, tops, is_inside = _tops(repository, file)
+    worktrees = {top: list(_worktrees(config, top)) for top in tops}
+    snapshots = {top: shelf.all_of(top) for top in tops}
     if as_json:
-        told = {"worktrees": [asdict(one) for one in worktrees], "snapshots": [_as_json(one) for one in snapshots]}
+        told = {
+            "worktrees": [asdict(one) for top in tops for one in worktrees[top]],
+            "snapshots": [_as_json(one) for top in tops for one in snapshots[top]],
+        }
         click.echo(json.dumps(told, indent=2))
         return
-    for line in (*_worktree_lines(worktrees), "", *_snapshot_lines(snapshots)):
-        click.echo(line)
+    for top in tops:
+        heading = () if is_inside else (f"REPOSITORY {_shown(str(top))}: --repo to work with it from here",)
+        for line in (*heading, *_worktree_lines(worktrees[top]), "", *_snapshot_lines(snapshots[top])):
+            click.echo(line)
 
 
 @command.command()
@@ -166,6 +172,25 @@ def _opened(repository: str | None, file: Path | None) -> tuple[Config, Path]:
     """Return the configuration and the top of the repository; mistakes of either end here."""
     config = load({"repository": repository}, os.environ, file=file).config
     return config, git.require_repository(config.repository)
+
+
+def _tops(repository: str | None, file: Path | None) -> tuple[Config, list[Path], bool]:
+    """Return the configuration, which repositories are meant, and whether that is the one that we are in, or named.
+
+    Of who names none, and is in none, that is all that are known.
+    """
+    from components import projects
+    from components.cli import opened
+
+    try:
+        config, top = _opened(repository, file)
+    except NotARepository:
+        config = load({"repository": repository}, os.environ, file=file).config
+        tops = [] if repository else projects.all_there(config, opened.history(config).projects())
+        if not tops:
+            raise
+        return config, tops, False
+    return config, [top], True
 
 
 def _worktrees(config: Config, top: Path) -> Iterator[Found]:

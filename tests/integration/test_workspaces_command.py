@@ -78,6 +78,23 @@ def test_an_empty_repository_is_told_in_words(repository: Path) -> None:
     assert typed(repository) == "There are no worktrees of the runner.\n\nThere are no snapshots of unsaved work.\n"
 
 
+def test_outside_of_a_repository_those_of_all_known_ones_are_listed(
+    repository: Path, home: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Regression: who was at home could not see the worktrees that `show` names."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert "is not in a git repository" in type_in(elsewhere).stderr
+
+    home.mkdir(mode=0o700, exist_ok=True)
+    (home / "config.yaml").write_text(f"projects: {{shop: {repository}, gone: {tmp_path / 'gone'}}}\n")
+    (home / "config.yaml").chmod(0o600)
+
+    told = typed(elsewhere)
+    assert told.startswith(f"REPOSITORY {repository}: --repo to work with it from here\nWORKTREES\n{workspace.path}\n")
+    assert [one["path"] for one in json.loads(typed(elsewhere, "--json"))["worktrees"]] == [str(workspace.path)]
+
+
 def test_a_worktree_is_removable_kept_or_in_use(repository: Path, home: Path, workspace: Workspace) -> None:
     assert "task 12, feature/task-12, new: removable" in typed(repository)
 
