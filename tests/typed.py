@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,6 @@ class Terminal:
                 if alive in links:
                     found.append(int(entry))
         return found
+
+
+MakeTerminal = Callable[..., Terminal]

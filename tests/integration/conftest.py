@@ -9,6 +9,7 @@ import pytest
 
 from tests.pm_server import PmServer, running_pm
 from tests.runner import Runner
+from tests.typed import MakeTerminal, Terminal
 
 MakeRunner = Callable[..., Runner]
 
@@ -35,6 +36,20 @@ def runner(tmp_path: Path, pm: PmServer) -> Iterator[MakeRunner]:
 
     def make(*agent: str, agent_id: str = "dev_1") -> Runner:
         made.append(Runner(tmp_path, pm, *agent, agent_id=agent_id))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[MakeTerminal]:
+    """Make shells of a person; what they leave is ended with the test."""
+    made: list[Terminal] = []
+
+    def make(*agent: str) -> Terminal:
+        made.append(Terminal(tmp_path, *agent))
         return made[-1]
 
     yield make

@@ -8,30 +8,15 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components import background
 from tests.runner import git
-from tests.typed import Terminal
+from tests.typed import MakeTerminal, Terminal
 from tests.waiting import until
-
-MakeTerminal = Callable[..., Terminal]
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[MakeTerminal]:
-    made: list[Terminal] = []
-
-    def make(*agent: str) -> Terminal:
-        made.append(Terminal(tmp_path, *agent))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_a_task_in_the_foreground_shows_the_work_and_ends_with_its_verdict(terminal: MakeTerminal) -> None:

@@ -7,29 +7,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 from components import background, typed_task
-from tests.typed import Terminal
+from tests.typed import MakeTerminal, Terminal
 from tests.waiting import until
-
-MakeTerminal = Callable[..., Terminal]
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[MakeTerminal]:
-    made: list[Terminal] = []
-
-    def make(*agent: str) -> Terminal:
-        made.append(Terminal(tmp_path, *agent))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def full(terminal: MakeTerminal) -> Terminal:
