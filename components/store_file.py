@@ -82,8 +82,8 @@ def version(path: Path, patience: float = BUSY_SECONDS) -> str:
     Raises StateForeign for another program's database, StateCorrupt and StoreUnavailable as `rows`.
     """
     try:
-        owner = rows(path, ("PRAGMA application_id", {}), patience)
         named = rows(path, ("SELECT name FROM sqlite_master WHERE type = 'table'", {}), patience)
+        owner = rows(path, ("PRAGMA application_id", {}), patience)  # second: both come at once, and perhaps just now
         tables = [name for (name,) in named]
         if tables and owner[0][0] != APPLICATION_ID:
             raise StateForeign(
