@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from components import cancelling
-from components.agent import AgentStatus
+from components.agent import AgentStatus, WorkflowStatus
 from components.config import Config
 from components.execution_index import ExecutionFiles
 from components.short_id import SHORT
@@ -13,7 +13,6 @@ from components.store_queries import AFTER_HEX
 from components.store_reader import StoreReader
 from components.typed_task import TypedTask
 
-CANCELLED = "cancelled"
 SECONDS = 15.0
 """How often it asks at least: so late is a cancelling seen of an agent whose worker is dead."""
 _FOUND = (
@@ -33,7 +32,7 @@ def is_unwanted(config: Config, typed: TypedTask) -> bool:
     known = {str(execution): tuple(map(str, row)) for execution, *row in rows}
     status, reason, whole = known.get(typed.claim, ("", "", ""))
     is_superseded = bool(known) and status != AgentStatus.ACTIVE
-    return is_superseded or CANCELLED in (reason, whole)
+    return is_superseded or WorkflowStatus.CANCELLED in (reason, whole)
 
 
 def require(config: Config, typed: TypedTask) -> None:
